@@ -1,0 +1,50 @@
+# Needs Python 3.11 - 3.13 and nothing else: everything is installed into .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format clean
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/installed ## train a VAE on MNIST, evaluate and export it; results in demo/
+	$(BIN)/keras-vae demo --output demo
+
+test: .venv/installed-dev ## run all tests, docstring and README examples (two processes)
+	$(BIN)/pytest -n 2 --dist worksteal
+
+check: .venv/installed-dev ## format, lint, types, links and commands in the documents
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/python scripts/check_docs.py
+
+format: .venv/installed-dev ## format the code and mend what the linter can
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean: ## remove .venv, the demo's results and caches
+	rm -rf .venv demo build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: a second run installs nothing unless pyproject.toml has changed.
+.venv/installed: pyproject.toml | $(BIN)/python
+	@echo "Installing keras_vae and TensorFlow into .venv: some minutes the first time, 2.6 GB on disk."
+	@$(BIN)/python -m pip install -qq --editable .
+	@touch $@
+
+.venv/installed-dev: pyproject.toml | $(BIN)/python
+	@echo "Installing keras_vae, TensorFlow and the development tools into .venv: some minutes the first time, 3 GB on disk."
+	@$(BIN)/python -m pip install -qq --editable '.[dev]'
+	@touch .venv/installed $@
+
+$(BIN)/python:
+	@$(PYTHON) -V >/dev/null 2>&1 || \
+	  { echo "make: $(PYTHON) does not run. Say which Python to use: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+	  { echo "make: Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$($(PYTHON) -V 2>&1). Say which to use: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "make: $(PYTHON) has no venv module. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv

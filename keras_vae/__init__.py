@@ -1,0 +1,35 @@
+"""Variational autoencoders for Keras 3 and TensorFlow: six parts that combine, numbers that can be
+compared.
+
+The parts live in modules named after their kind: `networks`, `posteriors`, `priors`, `likelihoods`,
+`objectives`. A paper is a choice of parts.
+"""
+
+from keras_vae import (
+    data,
+    estimators,
+    evaluation,
+    likelihoods,
+    networks,
+    objectives,
+    posteriors,
+    priors,
+)
+from keras_vae.models import VAE, LatentVariableModel
+from keras_vae.sampling import Sampling
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "VAE",
+    "LatentVariableModel",
+    "Sampling",
+    "data",
+    "estimators",
+    "evaluation",
+    "likelihoods",
+    "networks",
+    "objectives",
+    "posteriors",
+    "priors",
+]

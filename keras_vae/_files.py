@@ -1,0 +1,88 @@
+"""Files and folders that are written whole or not at all."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+MARKER = "keras_vae"  # the key in a folder's config.json that says the folder is ours
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary sibling to write a file or a folder to; it takes the place of `path` on
+    success only.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        new = scratch / path.name
+        yield new
+        if new.is_file():
+            _sync(new)
+        if path.is_dir() and not path.is_symlink():
+            path.rename(scratch / "replaced")
+        new.replace(path)
+        _sync(path.parent)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write(path: str | os.PathLike[str], content: bytes | str) -> None:
+    """Writes a file atomically: readers see the old content or the new, never a part."""
+    with replacing(path) as new:
+        new.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def claim_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
+    """Returns `path` as a folder that may be written to.
+
+    Raises:
+        FileExistsError: where it holds something that is not ours, or is ours and `overwrite` is
+            not set.
+        NotADirectoryError, PermissionError: where it is a file, or cannot be written to.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(f"{path} is a file. Expected a folder, or a name not in use yet.")
+    if path.is_dir() and any(path.iterdir()):
+        if read_marker(path) is None:
+            raise FileExistsError(
+                f"{path} exists and holds files that keras-vae did not write; nothing was changed. "
+                "Choose another folder."
+            )
+        if not overwrite:
+            raise FileExistsError(
+                f"{path} holds an earlier result; nothing was changed. Choose another folder, continue a run "
+                "with --resume, or allow its replacement with --overwrite."
+            )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path):
+            return path
+    except OSError as error:
+        raise PermissionError(f"{path} cannot be written to: {error.strerror or error}.") from error
+
+
+def read_marker(path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """The config.json of a folder of ours; None where the folder is somebody else's, or the file is
+    damaged.
+    """
+    try:
+        config = json.loads((Path(path) / "config.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return config if isinstance(config, dict) and MARKER in config else None
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,111 @@
+"""What every part of a model shares: frozen value objects, their configs, schedules, errors in one
+voice.
+"""
+
+import copy
+import dataclasses
+import math
+from typing import Any, Self, TypeVar, dataclass_transform
+
+import keras
+import tensorflow as tf
+
+Schedule = keras.optimizers.schedules.LearningRateSchedule
+T = TypeVar("T")
+
+
+def register(cls: type[T]) -> type[T]:
+    """Registers a class with Keras under the public module it lives in, as
+    `keras_vae.likelihoods>Normal`.
+    """
+    package = ".".join(cls.__module__.split(".")[:2])
+    return keras.saving.register_keras_serializable(package=package)(cls)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def value_object(cls: type[T]) -> type[T]:
+    """Makes a class a part that neither learns nor stores: a frozen, registered, keyword-only
+    dataclass.
+    """
+    return register(dataclasses.dataclass(frozen=True, kw_only=True)(cls))
+
+
+class Configurable:
+    """Derives a Keras config from the fields of a dataclass."""
+
+    def get_config(self) -> dict[str, Any]:
+        fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+        return {f.name: keras.saving.serialize_keras_object(getattr(self, f.name)) for f in fields}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
+
+
+def at_step(part: T, step: tf.Tensor | int) -> T:
+    """Returns `part` with every Keras schedule among its fields replaced by its value at `step`.
+
+    Layers pass through unchanged; nested value objects are resolved too.
+    """
+    if not dataclasses.is_dataclass(part) or isinstance(part, type):
+        return part
+    resolved = {}
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        now = value(step) if isinstance(value, Schedule) else at_step(value, step)
+        if now is not value:
+            resolved[field.name] = now
+    if not resolved:
+        return part
+    part = copy.copy(part)
+    for (
+        name,
+        value,
+    ) in resolved.items():  # past __init__: a schedule's value may be a symbolic tensor
+        object.__setattr__(part, name, value)
+    return part
+
+
+def as_tuple(value) -> tuple[int, ...]:
+    """Returns `5` as `(5,)` and any sequence of integers as a tuple."""
+    return (int(value),) if isinstance(value, int) else tuple(int(v) for v in value)
+
+
+def name_of(part) -> str:
+    return type(part).__name__
+
+
+def check_positive(owner, **values):
+    """Raises `ValueError` for the first value that is not a finite number above zero."""
+    for name, value in values.items():
+        if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+            raise ValueError(
+                f'Invalid value received for argument "{name}" of {name_of(owner)}. '
+                f"Expected a finite number above 0. Received: {value!r}"
+            )
+
+
+def check_count(owner, least: int = 1, **values):
+    """Raises `ValueError` for the first value that is not an integer of at least `least`."""
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ValueError(
+                f'Invalid value received for argument "{name}" of {name_of(owner)}. '
+                f"Expected an integer of at least {least}. Received: {value!r}"
+            )
+
+
+def soft_clip(raw: tf.Tensor, inner: float = 10.0, outer: float = 14.0) -> tf.Tensor:
+    """Identity on [-inner, inner], bending smoothly towards, and never past, +-outer.
+
+    Log-variances go through it, so that a scale is never zero or infinite, its gradient never dies
+    abruptly, and the exported graph needs no op beyond clip and tanh.
+    """
+    clipped = tf.clip_by_value(raw, -inner, inner)
+    reach = outer - inner
+    return clipped + reach * tf.tanh((raw - clipped) / reach)
+
+
+def scale_of(log_variance: tf.Tensor) -> tf.Tensor:
+    """Returns the standard deviation, in [9e-4, 1.1e3], of an unbounded log-variance."""
+    return tf.exp(0.5 * soft_clip(log_variance))

@@ -1,0 +1,18 @@
+"""Data: from a file, a folder or a catalogue name to what a model trains and is evaluated on."""
+
+from keras_vae.data.examples import Examples
+from keras_vae.data.loading import from_arrays, load
+from keras_vae.data.protocols import PROTOCOLS, Protocol
+from keras_vae.data.sources import SOURCES, Source
+from keras_vae.data.splits import Splits
+
+__all__ = [
+    "PROTOCOLS",
+    "SOURCES",
+    "Examples",
+    "Protocol",
+    "Source",
+    "Splits",
+    "from_arrays",
+    "load",
+]

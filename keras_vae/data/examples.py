@@ -1,0 +1,118 @@
+"""Arrays of examples, checked: what every source hands over and every split holds."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+    """Examples with their labels.
+
+    Args:
+        values: Array [N, *event], uint8 (pixels) or float32.
+        labels: Array [N] or None where the data has none.
+    """
+
+    values: Array
+    labels: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: slice | Array) -> "Examples":
+        labels = None if self.labels is None else self.labels[index]
+        return Examples(self.values[index], labels)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RawData:
+    """What a source holds, before any protocol.
+
+    Args:
+        name: What the data is called in summaries.
+        train: Training examples, or all examples of a source with one set.
+        test: Test examples, or None for a source with one set.
+        class_names: Names of the labels 0, 1, ... where the source has them.
+        protocol: Name of the source's own default protocol; None chooses by the values.
+        num_validation: The source's own default size of the validation split; None is a tenth.
+    """
+
+    name: str
+    train: Examples
+    test: Examples | None = None
+    class_names: tuple[str, ...] | None = None
+    protocol: str | None = None
+    num_validation: int | None = None
+
+
+def checked(values: Any, labels: Any = None, *, split: str) -> Examples:
+    """Brings arrays into the form that models train on, or says why they are unfit.
+
+    Args:
+        values: A table [N, D], grey images [N, H, W] or images [N, H, W, C]. Booleans become
+            uint8 zeros and ones; uint8 stays; other numbers become float32.
+        labels: Array [N] or [N, 1], or None.
+        split: Name of the set, for error messages.
+
+    Returns:
+        Values [N, D] or [N, H, W, C], in uint8 or float32, and labels [N] or None.
+
+    Raises:
+        ValueError: For another rank or type, an empty set, NaN or infinite values, or labels
+            whose number is not that of the examples.
+    """
+    values = np.asarray(values)
+    if values.ndim not in (2, 3, 4):
+        raise ValueError(
+            f"The {split} set has the wrong rank. Expected [N, D] (a table), [N, H, W] (grey "
+            f"images) or [N, H, W, C] (images). Received: an array of shape {values.shape}."
+        )
+    if values.size == 0:
+        raise ValueError(
+            f"The {split} set is empty. Expected at least one example with at least one value. "
+            f"Received: an array of shape {values.shape}."
+        )
+    values = _as_uint8_or_float32(values, split)
+    if values.ndim == 3:
+        values = values[..., np.newaxis]
+    return Examples(values, None if labels is None else _checked_labels(labels, values, split))
+
+
+def _as_uint8_or_float32(values: Array, split: str) -> Array:
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8)
+    if not (np.issubdtype(values.dtype, np.integer) or np.issubdtype(values.dtype, np.floating)):
+        raise ValueError(
+            f"The {split} set is not made of real numbers. Expected integers, floats or booleans. "
+            f"Received: dtype {values.dtype}. Convert it, for instance with `.astype('float32')`."
+        )
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32)
+    finite = np.isfinite(values)
+    if not finite.all():
+        first = [int(i) for i in np.unravel_index(np.argmin(finite), finite.shape)]
+        raise ValueError(
+            f"The {split} set has values that are not finite in float32. Expected none. Received: "
+            f"{finite.size - np.count_nonzero(finite):,} of {finite.size:,} values, the first at "
+            f"index {first} ({values[tuple(first)]}). Drop these examples or fill in the values."
+        )
+    return values
+
+
+def _checked_labels(labels: Any, values: Array, split: str) -> Array:
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.shape != values.shape[:1]:
+        raise ValueError(
+            f"The {split} labels do not fit the {split} examples. Expected one label for each of "
+            f"the {len(values):,} examples. Received: labels of shape {labels.shape}."
+        )
+    return labels

@@ -1,0 +1,111 @@
+"""Sources: the forms in which data may be named, each with its reader.
+
+A new form is one module with a function to `RawData` and one row in `SOURCES`.
+"""
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from keras_vae.data.examples import RawData
+from keras_vae.data.sources import arrays, catalogue, images
+
+__all__ = ["SOURCES", "Source", "read"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A form of naming data.
+
+    Args:
+        form: How it is written.
+        meaning: One line for error messages and help.
+        matches: Whether a name has this form.
+        read: Reads the data of this name.
+    """
+
+    form: str
+    meaning: str
+    matches: Callable[[str], bool]
+    read: Callable[[str], RawData]
+
+
+SOURCES: tuple[Source, ...] = (
+    Source(
+        "mnist",
+        "the MNIST database that comes with the package",
+        catalogue.is_embedded,
+        catalogue.read_embedded,
+    ),
+    Source(
+        "tfds:NAME",
+        "a TensorFlow Datasets name, such as tfds:fashion_mnist",
+        catalogue.is_tfds,
+        catalogue.read_tfds,
+    ),
+    Source(
+        "FILE.npy",
+        "a table [N, D], grey images [N, H, W] or images [N, H, W, C]",
+        arrays.is_npy,
+        arrays.read_npy,
+    ),
+    Source(
+        "FILE.npz",
+        "arrays train and test, or x_train and x_test (y_train, y_test), or a single one",
+        arrays.is_npz,
+        arrays.read_npz,
+    ),
+    Source(
+        "FOLDER of IDX files",
+        "named like those of MNIST, gzipped or not",
+        catalogue.is_idx_folder,
+        catalogue.read_idx_folder,
+    ),
+    Source(
+        "FOLDER of images",
+        "png, jpg or bmp of one size; subfolders are classes, or train and test",
+        images.is_image_folder,
+        images.read_image_folder,
+    ),
+)
+"""The forms, in the order in which they are tried."""
+
+
+def read(source: str | os.PathLike[str]) -> RawData:
+    """Reads the data that `source` names.
+
+    Args:
+        source: A name in one of the forms of `SOURCES`.
+
+    Returns:
+        The data as the source has it.
+
+    Raises:
+        FileNotFoundError: If nothing of that name exists.
+        ValueError: If what exists has none of the forms, or cannot be read.
+    """
+    name = os.fspath(source)
+    for kind in SOURCES:
+        if kind.matches(name):
+            return kind.read(name)
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> Exception:
+    path = Path(name)
+    forms = "\n".join(f"  {kind.form}: {kind.meaning}" for kind in SOURCES)
+    if path.exists():
+        what = "a folder without IDX files or images" if path.is_dir() else "a file of another kind"
+        return ValueError(f"{name!r} is {what}. Expected a data source:\n{forms}")
+    near = difflib.get_close_matches(name, ["mnist"])
+    if path.parent.is_dir():
+        neighbours = [entry.name for entry in path.parent.iterdir()]
+        near += [
+            str(path.parent / entry) for entry in difflib.get_close_matches(path.name, neighbours)
+        ]
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    return FileNotFoundError(
+        f"There is no data source {name!r}.{hint} Expected a data source:\n{forms}"
+    )

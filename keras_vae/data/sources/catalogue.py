@@ -1,0 +1,125 @@
+"""TensorFlow Datasets, and the IDX files that are read through one of its builders.
+
+TensorFlow Datasets is imported when a source needs it.
+"""
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_vae.data.examples import Examples, RawData, checked
+from keras_vae.data.idx import has_idx_files
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+_TFDS = "tfds:"
+
+
+def is_embedded(source: str) -> bool:
+    """Whether the source is the embedded MNIST."""
+    return source == "mnist"
+
+
+def read_embedded(source: str) -> RawData:
+    """Reads the embedded MNIST, for dynamic binarisation and with 5,000 validation examples."""
+    from keras_vae.data.builders import EmbeddedMnist
+
+    return read_builder(EmbeddedMnist(), source, protocol="dynamic", num_validation=5000)
+
+
+def is_idx_folder(source: str) -> bool:
+    """Whether the source is a folder with IDX files."""
+    return Path(source).is_dir() and has_idx_files(Path(source))
+
+
+def read_idx_folder(source: str) -> RawData:
+    """Reads the IDX files of a folder."""
+    from keras_vae.data.builders import IdxFolder
+
+    return read_builder(IdxFolder(data_dir=source), Path(source).resolve().name)
+
+
+def is_tfds(source: str) -> bool:
+    """Whether the source is a name in the TFDS catalogue."""
+    return source.startswith(_TFDS)
+
+
+def read_tfds(source: str) -> RawData:
+    """Reads a TFDS data set, preparing it first if that has not been done on this machine."""
+    import tensorflow_datasets as tfds
+
+    name = source.removeprefix(_TFDS)
+    try:
+        builder = tfds.builder(name)
+    except tfds.core.DatasetNotFoundError as error:
+        names = tfds.list_builders(with_community_datasets=False)
+        near = difflib.get_close_matches(name.split("/")[0].split(":")[0], names)
+        raise ValueError(
+            f"TensorFlow Datasets does not know {name!r}. Expected a name of "
+            "https://www.tensorflow.org/datasets/catalog"
+            f"{', perhaps ' + ' or '.join(near) if near else ''}."
+        ) from error
+    except (AssertionError, ValueError) as error:
+        raise ValueError(
+            f"TensorFlow Datasets has no such configuration or version of {name!r}: {error}"
+        ) from error
+    try:
+        builder.download_and_prepare()
+    except (OSError, AssertionError, tfds.download.DownloadError) as error:
+        raise FileNotFoundError(
+            f"{source!r} is not prepared in {builder.data_dir_root} and could not be downloaded: "
+            f"{error} Run `tfds build {name}` on a machine with a network connection and copy its "
+            "folder here, or set the environment variable TFDS_DATA_DIR to where it is."
+        ) from error
+    return read_builder(builder, source)
+
+
+def read_builder(builder: "tfds.core.DatasetBuilder", name: str, **defaults: Any) -> RawData:
+    """Reads the image and label features of a prepared builder.
+
+    Args:
+        builder: The builder.
+        name: What the data is called in summaries.
+        **defaults: The source's own defaults, fields of `RawData`.
+
+    Returns:
+        The examples of the splits `train` and, where there is one, `test`.
+
+    Raises:
+        ValueError: If there are no images of one size, or no split `train`.
+    """
+    import tensorflow_datasets as tfds
+
+    features: Any = builder.info.features
+    if features is None or "image" not in features:
+        raise ValueError(
+            f"{name} has no images. Expected a feature named image. "
+            f"Received: {', '.join(features or ())}."
+        )
+    if None in features["image"].shape:
+        raise ValueError(
+            f"The images of {name} differ in size. Expected one shape for all. Received: "
+            f"{features['image'].shape}. Crop them and load the arrays."
+        )
+    if "train" not in builder.info.splits:
+        raise ValueError(
+            f"{name} has no training set. Expected a split named train. "
+            f"Received: {', '.join(builder.info.splits)}."
+        )
+    has_classes = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
+    config = tfds.ReadConfig(try_autocache=False, skip_prefetch=True)
+
+    def read(split: str) -> Examples:
+        as_dataset: Any = builder.as_dataset
+        columns = as_dataset(split=split, batch_size=-1, read_config=config)
+        labels = columns["label"].numpy() if has_classes else None
+        return checked(columns["image"].numpy(), labels, split=split)
+
+    return RawData(
+        name,
+        read("train"),
+        read("test") if "test" in builder.info.splits else None,
+        tuple(features["label"].names) if has_classes else None,
+        **defaults,
+    )

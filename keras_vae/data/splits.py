@@ -1,0 +1,213 @@
+"""Splits: the data a model trains and is evaluated on."""
+
+import dataclasses
+import functools
+import hashlib
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from keras_vae.data.examples import Array, Examples
+from keras_vae.data.pipelines import evaluation_batches, training_batches
+from keras_vae.data.protocols import PROTOCOLS, Protocol
+from keras_vae.data.streams import Stream, key
+
+_CHUNK = 4096
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Splits:
+    """Training, validation and test examples under one protocol; made by `load`.
+
+    Args:
+        name: What the data is called.
+        protocol: Name of the protocol, one of `PROTOCOLS`.
+        batch_size: Examples per batch.
+        seed: Seed of the training order and of redrawn training pixels. Validation and test do
+            not depend on it.
+        stored: Examples of "train", "validation" and "test" as kept in memory; a split without
+            examples is left out.
+        class_names: Names of the labels 0, 1, ... where known.
+    """
+
+    name: str
+    protocol: str
+    batch_size: int
+    seed: int
+    stored: Mapping[str, Examples]
+    class_names: tuple[str, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Event shape of one example, for instance (28, 28, 1)."""
+        return self.stored["train"].values.shape[1:]
+
+    @property
+    def num_train(self) -> int:
+        """Number of training examples."""
+        return len(self.stored["train"])
+
+    @property
+    def num_validation(self) -> int:
+        """Number of validation examples."""
+        return len(self.stored.get("validation", ()))
+
+    @property
+    def num_test(self) -> int:
+        """Number of test examples."""
+        return len(self.stored.get("test", ()))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in the training examples."""
+        return self.num_train // self.batch_size
+
+    @property
+    def train(self) -> tf.data.Dataset:
+        """The infinite stream of training batches, float32 [batch_size, *shape]."""
+        return self.train_from(0)
+
+    def train_from(self, step: int) -> tf.data.Dataset:
+        """Returns the stream of training batches from a global step on.
+
+        What to train on after an interruption: the batches are those that the uninterrupted
+        stream would have yielded, for no more than the cost of shuffling the numbers of one epoch.
+
+        Args:
+            step: Number of training steps that have been made.
+
+        Returns:
+            An infinite dataset of float32 batches [batch_size, *shape].
+
+        Raises:
+            ValueError: If `step` is negative.
+        """
+        if step < 0:
+            raise ValueError(f"step must not be negative. Received: step={step}.")
+        return training_batches(
+            self._tensors["train"], self._protocol, self.batch_size, self.seed, int(step)
+        )
+
+    @property
+    def validation(self) -> tf.data.Dataset | None:
+        """Batches of the validation examples, the same in every pass; None if there are none."""
+        return self._evaluation("validation")
+
+    @property
+    def test(self) -> tf.data.Dataset | None:
+        """Batches of the test examples, the same in every pass; None if there are none."""
+        return self._evaluation("test")
+
+    @property
+    def train_labels(self) -> Array | None:
+        """Labels [num_train] in the order of `examples("train")`, or None."""
+        return self.stored["train"].labels
+
+    @property
+    def validation_labels(self) -> Array | None:
+        """Labels [num_validation] in the order of `validation`, or None."""
+        return self.stored["validation"].labels if self.num_validation else None
+
+    @property
+    def test_labels(self) -> Array | None:
+        """Labels [num_test] in the order of `test`, or None."""
+        return self.stored["test"].labels if self.num_test else None
+
+    def examples(self, split: str, n: int | None = None) -> Array:
+        """Returns the first examples of a split as the model sees them, for pictures and checks.
+
+        Args:
+            split: "train", "validation" or "test".
+            n: How many; all by default. More than there are is an error.
+
+        Returns:
+            A float32 array [n, *shape], in the order of the split's labels. Training examples
+            that are redrawn every epoch show one draw, which is not one that a model trains on.
+
+        Raises:
+            ValueError: If the split does not exist or has fewer than `n` examples.
+        """
+        if split not in self.stored:
+            raise ValueError(f"Expected a split among {list(self.stored)}. Received: {split!r}.")
+        available = len(self.stored[split])
+        n = available if n is None else n
+        if not 0 <= n <= available:
+            raise ValueError(
+                f"The {split} split has {available:,} examples. Received: n={n}. "
+                "Leave n out to get them all."
+            )
+        values = self._tensors[split][:n]
+        if split == "train":
+            return self._protocol(values, key(self.seed, Stream.EXAMPLES)).numpy()
+        return self._protocol.scale(values).numpy()
+
+    def train_examples(self, n: int | None = None) -> Array:
+        """Returns `examples("train", n)`."""
+        return self.examples("train", n)
+
+    @functools.cached_property
+    def mean(self) -> Array:
+        """Mean training example, float32 [*shape], in the units that the model sees.
+
+        For dynamic binarisation it is the mean of pixel / 255, which is what the draws average
+        to: the logit of it is where a decoder's output bias should start.
+        """
+        values = self.stored["train"].values
+        total = np.zeros(self.shape)
+        for chunk in np.array_split(values, math.ceil(len(values) / _CHUNK)):
+            total += np.sum(self._protocol.expected(chunk), axis=0, dtype=np.float64)
+        return (total / len(values)).astype(np.float32)
+
+    @functools.cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """SHA-256 of the bytes of each split: equal exactly if the numbers are.
+
+        Of "validation" and "test", the float32 values that the model sees: likelihoods may be
+        compared if these agree. Of "train", the values as stored, before any redrawing.
+        """
+        evaluated = {split: self.examples(split) for split in self.stored if split != "train"}
+        arrays = {"train": self.stored["train"].values, **evaluated}
+        return {
+            split: hashlib.sha256(array.tobytes()).hexdigest() for split, array in arrays.items()
+        }
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Returns rows of (what, value) that describe the data, for printing."""
+        training = f"{self.steps_per_epoch:,} steps of {self.batch_size}, seed {self.seed}"
+        return [
+            ("data", self.name),
+            ("protocol", f"{self.protocol}: {self._protocol.meaning}"),
+            ("event shape", " x ".join(map(str, self.shape))),
+            ("train", f"{self.num_train:,} examples, {training}"),
+            *((split, self._described(split)) for split in SPLITS[1:]),
+        ]
+
+    def __repr__(self) -> str:
+        return (
+            f"Splits(name={self.name!r}, protocol={self.protocol!r}, shape={self.shape}, "
+            f"num_train={self.num_train}, num_validation={self.num_validation}, "
+            f"num_test={self.num_test}, batch_size={self.batch_size}, seed={self.seed})"
+        )
+
+    @property
+    def _protocol(self) -> Protocol:
+        return PROTOCOLS[self.protocol]
+
+    @functools.cached_property
+    def _tensors(self) -> dict[str, tf.Tensor]:
+        with tf.device("CPU"):
+            return {split: tf.constant(held.values) for split, held in self.stored.items()}
+
+    def _described(self, split: str) -> str:
+        if split not in self.stored:
+            return "none"
+        return f"{len(self.stored[split]):,} examples, sha256 {self.fingerprints[split][:12]}"
+
+    def _evaluation(self, split: str) -> tf.data.Dataset | None:
+        if split not in self.stored:
+            return None
+        return evaluation_batches(self._tensors[split], self._protocol, self.batch_size)

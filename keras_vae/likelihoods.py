@@ -1,0 +1,396 @@
+"""Likelihoods p(x|z): how the decoder's output becomes a distribution over data.
+ The decoder gives `params` whose last axis holds every parameter of every channel: for data with
+shape [..., H, W, C] under a family with two parameters per channel, params are [..., H, W, 2 C].
+`event_rank` says how many trailing axes are one example: 3 for images [H, W, C], 1 for vectors.
+Log-probabilities are summed over the event, in nats and float32.
+"""
+
+import abc
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_vae._parts import (
+    Configurable,
+    check_count,
+    check_positive,
+    name_of,
+    register,
+    scale_of,
+    value_object,
+)
+
+tfd = tfp.distributions
+
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "ContinuousBernoulli",
+    "Laplace",
+    "Likelihood",
+    "Normal",
+    "SharedScaleNormal",
+    "StudentT",
+]
+
+
+class Likelihood(abc.ABC):
+    """A family of distributions p(x|z), indexed by the decoder's output `params`.
+
+    A subclass says how many parameters a channel takes and which elementwise distribution they
+    give; the rest is here. One without weights is a frozen value object, one that learns is a Keras
+    layer.
+
+    Attributes:
+        event_rank: number of trailing axes of x that make up one example.
+        support: in words, the values that x may take.
+    """
+
+    event_rank: int
+
+    @property
+    def support(self) -> str:
+        return "any real number"
+
+    @abc.abstractmethod
+    def params_size(self, channels: int) -> int:
+        """Size of the last axis of `params` for data with that many channels."""
+
+    @abc.abstractmethod
+    def elementwise(self, params: tf.Tensor) -> tfd.Distribution:
+        """The distribution of each element of x, with x's shape as its batch shape.
+
+        `params` are float32.
+        """
+
+    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
+        """p(x|z) with `event_rank` event axes, in float32."""
+        return tfd.Independent(self.elementwise(tf.cast(params, tf.float32)), self.event_rank)
+
+    def location(self, params: tf.Tensor) -> tf.Tensor:
+        """What is shown for p(x|z), in x's shape: its mean unless the family says otherwise."""
+        return self.elementwise(tf.cast(params, tf.float32)).mean()
+
+    def sample(self, params: tf.Tensor, seed) -> tf.Tensor:
+        """One draw from p(x|z), in x's shape; `seed` is int32 [2]."""
+        return self.distribution(params).sample(seed=seed)
+
+    def log_prob(
+        self, params: tf.Tensor, x: tf.Tensor, mask=None, training: bool = False
+    ) -> tf.Tensor:
+        """Log p(x|z) in nats, summed over the event.
+
+        Args:
+            params: [..., *event with its last axis multiplied]. x: [..., *event]; broadcasts
+            against `params` from the left, as for K samples of z per example. mask: like x: 1 where
+            x is observed, 0 where it is missing. A missing element adds nothing, and
+                whatever stands in its place (NaN included) reaches neither value nor gradient.
+            training: for likelihoods that estimate a parameter from the batch.
+
+        Returns:
+            float32 [...].
+        """
+        x = tf.cast(x, tf.float32)
+        event_axes = list(range(-self.event_rank, 0))
+        elementwise = self.elementwise(tf.cast(params, tf.float32))
+        if mask is None:
+            return tf.reduce_sum(elementwise.log_prob(x), axis=event_axes)
+        observed = tf.cast(mask, tf.bool)
+        log_prob = elementwise.log_prob(tf.where(observed, x, tf.zeros_like(x)))
+        return tf.reduce_sum(tf.where(observed, log_prob, tf.zeros_like(log_prob)), axis=event_axes)
+
+    def contains(self, x: np.ndarray) -> np.ndarray:
+        """Elementwise: whether x lies in the support."""
+        return np.isfinite(x)
+
+    def params_for_mean(self, mean: np.ndarray) -> np.ndarray:
+        """Parameters [..., params_size(C)] whose mean is `mean` [..., C]: a decoder's initial
+        output bias.
+
+        Raises:
+            ValueError: where the family has no mean that its parameters can be solved for.
+        """
+        raise ValueError(
+            f"{name_of(self)} has no parameters that can be found from a mean. Build the network without "
+            "`output_mean`, or set the bias of its last layer yourself."
+        )
+
+
+class _LocationScale(Likelihood, Configurable):
+    """Families with a location and a scale: the scale a fixed number, or (None) given by the
+    network.
+    """
+
+    scale: float | None
+    family: ClassVar[type[tfd.Distribution]]
+
+    def __post_init__(self):
+        if self.scale is not None:
+            check_positive(self, scale=self.scale)
+
+    def params_size(self, channels):
+        return 2 * channels if self.scale is None else channels
+
+    def _loc_and_scale(self, params):
+        if self.scale is not None:
+            return params, self.scale
+        loc, log_variance = tf.split(params, 2, axis=-1)
+        return loc, scale_of(log_variance)
+
+    def elementwise(self, params):
+        return self.family(*self._loc_and_scale(params))
+
+    def location(self, params):
+        return self._loc_and_scale(tf.cast(params, tf.float32))[0]
+
+    def params_for_mean(self, mean):
+        return (
+            mean if self.scale is not None else np.concatenate([mean, np.zeros_like(mean)], axis=-1)
+        )
+
+
+@value_object
+class Normal(_LocationScale):
+    """p(x|z) = prod N(x_i; loc_i, scale_i^2), with its normaliser: a density, not a squared error.
+
+    With `scale=None` the decoder gives `[loc, log_variance]` per channel, so every pixel of every
+    image has a scale of its own; with a number, the scale is fixed and the decoder gives `loc` only
+    (scale = 1/sqrt(2) makes the distortion the sum of squared errors plus a constant). For one
+    learned scale see `SharedScaleNormal`.
+
+    Args:
+        scale: standard deviation, in units of x; None: given by the network.
+        event_rank: number of trailing axes of one example.
+
+    Example:
+        >>> Normal(scale=0.1, event_rank=3).log_prob(tf.zeros([4, 28, 28, 1]), tf.zeros([4, 28, 28,
+        1])).shape TensorShape([4])
+
+    References:
+        Kingma and Welling, Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114, appendix C.2.
+    """
+
+    scale: float | None = None
+    event_rank: int = 1
+    family: ClassVar[Any] = tfd.Normal
+
+
+@value_object
+class Laplace(_LocationScale):
+    """p(x|z) = prod Laplace(x_i; loc_i, scale_i): an absolute error with its normaliser.
+
+    Args:
+        scale: the Laplace scale b, in units of x (standard deviation sqrt(2) b); None: given by the
+            network as 2 log b.
+        event_rank: number of trailing axes of one example.
+    """
+
+    scale: float | None = None
+    event_rank: int = 1
+    family: ClassVar[Any] = tfd.Laplace
+
+
+@value_object
+class StudentT(_LocationScale):
+    """p(x|z) = prod t_df(x_i; loc_i, scale_i): a Normal with heavy tails, for data with outliers.
+
+    Args:
+        df: degrees of freedom; towards infinity it is the Normal.
+        scale: the scale (not the standard deviation), in units of x; None: given by the network.
+        event_rank: number of trailing axes of one example.
+
+    References:
+        Takahashi et al., Student-t Variational Autoencoder for Robust Density Estimation, IJCAI
+        2018, doi:10.24963/ijcai.2018/374.
+    """
+
+    df: float = 5.0
+    scale: float | None = None
+    event_rank: int = 1
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_positive(self, df=self.df)
+
+    def elementwise(self, params):
+        return tfd.StudentT(self.df, *self._loc_and_scale(params))
+
+
+@register
+class SharedScaleNormal(keras.layers.Layer, Likelihood):
+    """p(x|z) = prod N(x_i; loc_i, scale^2) with one learned scale for all of x.
+
+    The scale is a weight of the likelihood, trained with the model; the decoder gives `loc` only.
+    It balances distortion against rate by itself, where a fixed scale has to be tuned.
+
+    Args:
+        initial_scale: standard deviation to start from, in units of x.
+        event_rank: number of trailing axes of one example.
+
+    Example:
+        >>> likelihood = SharedScaleNormal(initial_scale=0.5)
+        >>> round(float(likelihood.scale), 6)
+        0.5
+
+    References:
+        Rybkin, Daniilidis and Levine, Simple and Effective VAE Training with Calibrated Decoders,
+        2020, arXiv:2006.13202 (the shared sigma of section 3).
+    """
+
+    def __init__(self, initial_scale: float = 1.0, event_rank: int = 1, dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+        check_positive(self, initial_scale=initial_scale)
+        self.initial_scale, self.event_rank = initial_scale, event_rank
+        log_variance = keras.initializers.Constant(2.0 * float(np.log(initial_scale)))
+        self.log_variance = self.add_weight(shape=(), initializer=log_variance, name="log_variance")
+        self.built = True
+
+    @property
+    def scale(self) -> tf.Tensor:
+        """The standard deviation as it stands, float32 scalar."""
+        return scale_of(tf.convert_to_tensor(self.log_variance))
+
+    def params_size(self, channels):
+        return channels
+
+    def elementwise(self, params):
+        return tfd.Normal(params, self.scale)
+
+    def params_for_mean(self, mean):
+        return mean
+
+    def get_config(self):
+        return super().get_config() | {
+            "initial_scale": self.initial_scale,
+            "event_rank": self.event_rank,
+        }
+
+
+@value_object
+class Bernoulli(Likelihood, Configurable):
+    """p(x|z) = prod Bernoulli(x_i; sigmoid(logits_i)), for data in {0, 1}.
+
+    The decoder gives logits; probabilities are never formed on the way to a log-probability, so 40
+    nats stay 40. On grey values this is not a likelihood: binarise the data, or use
+    `ContinuousBernoulli` or `Normal`.
+
+    Args:
+        event_rank: number of trailing axes of one example.
+
+    Example:
+        >>> float(Bernoulli().log_prob(tf.constant([-40.0]), tf.constant([1.0])))
+        -40.0
+
+    References:
+        Kingma and Welling, Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114, appendix C.1.
+    """
+
+    event_rank: int = 1
+
+    @property
+    def support(self):
+        return "0 or 1"
+
+    def params_size(self, channels):
+        return channels
+
+    def elementwise(self, params):
+        return tfd.Bernoulli(logits=params, dtype=tf.float32)
+
+    def contains(self, x):
+        return (x == 0) | (x == 1)
+
+    def params_for_mean(self, mean):
+        mean = np.clip(mean, 1e-2, 1 - 1e-2)
+        return np.log(mean) - np.log1p(-mean)
+
+
+@value_object
+class ContinuousBernoulli(Likelihood, Configurable):
+    """p(x|z) proportional to prod lambda_i^x_i (1 - lambda_i)^(1 - x_i), for data in [0, 1],
+    normalised.
+
+    What a cross-entropy on grey pixels leaves out to be a likelihood. Its values are densities,
+    which may be above one: they are not comparable with a `Bernoulli`'s. The mean, which is shown,
+    is not lambda.
+
+    Args:
+        event_rank: number of trailing axes of one example.
+
+    References:
+        Loaiza-Ganem and Cunningham, The continuous Bernoulli, 2019, arXiv:1907.06845.
+    """
+
+    event_rank: int = 1
+
+    @property
+    def support(self):
+        return "a number in [0, 1]"
+
+    def params_size(self, channels):
+        return channels
+
+    def elementwise(self, params):
+        return tfd.ContinuousBernoulli(logits=params)
+
+    def contains(self, x):
+        return (x >= 0) & (x <= 1)
+
+    def params_for_mean(self, mean):
+        mean = np.clip(np.asarray(mean, np.float64), 1e-2, 1 - 1e-2)
+        low, high = np.full_like(mean, -200.0), np.full_like(mean, 200.0)
+        for _ in range(
+            50
+        ):  # mean(logit) = 1 / (1 - exp(-logit)) - 1 / logit rises with the logit: bisection
+            logit = 0.5 * (low + high) + 1e-9
+            above = 1.0 / -np.expm1(-logit) - 1.0 / logit > mean
+            low, high = np.where(above, low, logit), np.where(above, logit, high)
+        return (0.5 * (low + high)).astype(np.float32)
+
+
+@value_object
+class Categorical(Likelihood, Configurable):
+    """p(x|z) = prod Categorical(x_i; softmax(logits_i)), for data that are category numbers 0 ... K
+    - 1.
+
+    x holds the numbers themselves (not one-hot vectors); the decoder gives K logits per channel.
+    What is shown is the most probable category.
+
+    Args:
+        num_categories: number of categories K, at least 2.
+        event_rank: number of trailing axes of one example.
+
+    Example:
+        >>> Categorical(num_categories=4).log_prob(tf.zeros([2, 3 * 4]), tf.zeros([2, 3])).shape
+        TensorShape([2])
+    """
+
+    num_categories: int
+    event_rank: int = 1
+
+    def __post_init__(self):
+        check_count(self, least=2, num_categories=self.num_categories)
+
+    def params_size(self, channels):
+        return self.num_categories * channels
+
+    @property
+    def support(self):
+        return f"an integer in 0 ... {self.num_categories - 1}"
+
+    def elementwise(self, params):
+        channels = params.shape[-1] // self.num_categories
+        split = tf.concat([tf.shape(params)[:-1], [channels, self.num_categories]], axis=0)
+        logits = tf.ensure_shape(
+            tf.reshape(params, split), [*params.shape[:-1], channels, self.num_categories]
+        )
+        return tfd.Categorical(logits=logits, dtype=tf.float32)
+
+    def location(self, params):
+        return self.elementwise(tf.cast(params, tf.float32)).mode()
+
+    def contains(self, x):
+        return (x >= 0) & (x < self.num_categories) & (x == np.floor(x))

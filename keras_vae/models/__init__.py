@@ -1,0 +1,6 @@
+"""Models: an abstract base that owns training, and one final class per model structure."""
+
+from keras_vae.models._base import LatentVariableModel
+from keras_vae.models.vae import VAE
+
+__all__ = ["VAE", "LatentVariableModel"]

@@ -1,0 +1,190 @@
+"""The abstract latent variable model: parts, configs, the training step. Written once, for every
+model.
+"""
+
+import abc
+from typing import Any, ClassVar, Self
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_vae._parts import T, at_step, name_of
+from keras_vae.sampling import Sampling
+
+tfd = tfp.distributions
+
+
+class LatentVariableModel(keras.Model, abc.ABC):
+    """A `keras.Model` made of parts, trained by its objective.
+
+    A subclass names its parts and says how they infer, decode and weigh; it is final. Objectives
+    and evaluation use three verbs, `infer`, `log_likelihood` and `prior_over`, on a `batch` that is
+    exactly what the data set yields: an array, or a dict with "x" and whatever else the networks
+    ask for by the names of their inputs.
+
+    Attributes:
+        parts: the names of the constructor's arguments that config, save and load are derived from.
+        sampling: the `Sampling` layer, the only source of randomness.
+        step: int64 weight, the number of updates so far; schedules read it.
+    """
+
+    parts: ClassVar[tuple[str, ...]]
+
+    def __init__(self, *, parts: dict[str, Any], seed: int, name: str | None):
+        super().__init__(name=name)
+        for part in self.parts:
+            setattr(self, part, parts[part])
+        self.seed = seed
+        self.sampling = Sampling(seed=seed, name="sampling")
+        self.step = self.add_weight(
+            shape=(),
+            dtype="int64",
+            initializer="zeros",
+            trainable=False,
+            name="step",
+            aggregation="only_first_replica",
+        )
+        self._term_means = {term: keras.metrics.Mean(term) for term in self.objective.terms}
+        self.check()
+        self.objective.check(self)
+        self.build(self.encoder.input_shape)
+
+    def build(self, input_shape):
+        self.built = True  # the networks come built, and so do all other parts
+
+    # The verbs that objectives and evaluation use.
+
+    @abc.abstractmethod
+    def infer(
+        self, batch, num_samples: int | None = None, *, training=False, seed=None
+    ) -> tuple[tfd.Distribution, tf.Tensor]:
+        """Returns q(z|x) and z ~ q: [B, D], or [num_samples, B, D]; z goes to `q.log_prob`
+        untouched.
+        """
+
+    @abc.abstractmethod
+    def log_likelihood(self, batch, z: tf.Tensor, *, training=False) -> tf.Tensor:
+        """Log p(x|z) in nats: [B] for z [B, D], [K, B] for z [K, B, D]."""
+
+    @abc.abstractmethod
+    def prior_over(self, batch) -> tfd.Distribution:
+        """p(z), or p(z|c) for what the batch holds."""
+
+    # What a subclass checks, before and during training.
+
+    @abc.abstractmethod
+    def check(self) -> None:
+        """Raises `ValueError` where parts do not fit each other, naming both."""
+
+    @abc.abstractmethod
+    def check_batch(self, batch) -> None:
+        """Raises `ValueError` where data (NumPy arrays) are not what the model takes."""
+
+    def now(self, part: T) -> T:
+        """The part with its schedules replaced by their values at the current step."""
+        return at_step(part, self.step.value)
+
+    # Training.
+
+    @property
+    def metrics(self):
+        return list(self._term_means.values())
+
+    def train_step(self, data):
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            terms = self.now(self.objective)(self, batch, training=True)
+            loss = terms["loss"] + sum(self.losses)
+            loss = (
+                loss / tf.distribute.get_strategy().num_replicas_in_sync
+            )  # replicas' gradients are summed
+            scaled_loss = self.optimizer.scale_loss(loss)
+        gradients = tape.gradient(scaled_loss, self.trainable_variables)
+        self.optimizer.apply(gradients, self.trainable_variables)
+        self.step.assign_add(1)
+        return self._track(terms)
+
+    def test_step(self, data):
+        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return self._track(self.now(self.objective)(self, batch, training=False))
+
+    def _track(self, terms):
+        for term, value in terms.items():
+            self._term_means[term].update_state(value)
+        return {term: mean.result() for term, mean in self._term_means.items()}
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """`keras.Model.fit`, after a look at the data: NaN, wrong shapes and values outside the
+        support raise.
+
+        Arrays are checked whole, a `tf.data.Dataset` by its first batch.
+        """
+        self._check_data(x)
+        validation = kwargs.get("validation_data")
+        self._check_data(validation[0] if isinstance(validation, tuple) else validation)
+        if not isinstance(x, tf.data.Dataset):
+            return super().fit(x, y, *args, **kwargs)
+        if x.cardinality() == tf.data.INFINITE_CARDINALITY and not kwargs.get("steps_per_epoch"):
+            raise ValueError(
+                "The training data have no end, so an epoch needs a length. Pass steps_per_epoch (what "
+                "keras_vae.data.load returns knows its own)."
+            )
+        return super().fit(
+            x, y, *args, **({"shuffle": False} | kwargs)
+        )  # a data set shuffles itself
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """`keras.Model.evaluate`, after the same look at the data as in `fit`."""
+        self._check_data(x)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def _check_data(self, data):
+        if isinstance(data, tf.data.Dataset):
+            first = next(iter(data.take(1)), None)
+            if first is None:
+                raise ValueError("The data set is empty: it gave no batch.")
+            data, _, _ = keras.utils.unpack_x_y_sample_weight(first)
+            self.check_batch(tf.nest.map_structure(np.asarray, data))
+        elif isinstance(data, np.ndarray | tf.Tensor | dict):
+            self.check_batch(tf.nest.map_structure(np.asarray, data))
+
+    # Keras life cycle.
+
+    def replace(self, **parts) -> Self:
+        """A new model over the same layers with some parts exchanged; step and draws are copied.
+
+        Weights of parts that stay are shared with this model, not copied. Compile the new one to
+        train it.
+        """
+        unknown = set(parts) - set(self.parts)
+        if unknown:
+            raise ValueError(
+                f"{name_of(self)} has no part {sorted(unknown)}. Its parts: {list(self.parts)}"
+            )
+        kept = {part: getattr(self, part) for part in self.parts}
+        new = type(self)(**(kept | parts), seed=self.seed)
+        new.step.assign(self.step)
+        new.sampling.draws.assign(self.sampling.draws)
+        return new
+
+    def with_prior(self, prior) -> Self:
+        """`replace(prior=prior)`: the same model generating from, and measured against, another
+        prior.
+        """
+        return self.replace(prior=prior)
+
+    def get_config(self):
+        parts = {
+            part: keras.saving.serialize_keras_object(getattr(self, part)) for part in self.parts
+        }
+        return {"name": self.name, "seed": self.seed, **parts}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        parts = {
+            part: keras.saving.deserialize_keras_object(config[part], custom_objects)
+            for part in cls.parts
+        }
+        return cls(**(config | parts))

@@ -1,0 +1,177 @@
+"""Pictures: grids of images as arrays, plots as PNG files. Equal input gives equal bytes."""
+
+import math
+import os
+from pathlib import Path
+
+import matplotlib.figure
+import numpy as np
+from PIL import Image
+
+from keras_vae import _files
+
+__all__ = [
+    "check_output",
+    "image_grid",
+    "is_image",
+    "latent_map",
+    "learning_curves",
+    "overview",
+    "save",
+    "save_png",
+    "side_by_side",
+]
+
+
+def is_image(shape: tuple[int, ...]) -> bool:
+    """Whether examples of that shape are pictures: [H, W, 1] or [H, W, 3]."""
+    return len(shape) == 3 and shape[-1] in (1, 3)
+
+
+def image_grid(images: np.ndarray, columns: int | None = None, padding: int = 2) -> np.ndarray:
+    """Lays images out in rows on a dark ground.
+
+    Args:
+        images: float [N, H, W, C] in [0, 1]; what lies outside is clipped. C is 1 or 3.
+        columns: images per row; about square by default.
+        padding: pixels between images.
+
+    Returns:
+        uint8 [rows, columns, C].
+
+    Example:
+        >>> image_grid(np.ones([6, 28, 28, 1]), columns=3).shape
+        (62, 92, 1)
+    """
+    if images.ndim != 4 or not is_image(images.shape[1:]):
+        raise ValueError(f"Expected images [N, H, W, 1 or 3]. Received shape {images.shape}.")
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    _, height, width, channels = images.shape
+    pitch_y, pitch_x = height + padding, width + padding
+    grid = np.full((rows * pitch_y + padding, columns * pitch_x + padding, channels), 40, np.uint8)
+    pixels = np.round(255 * np.clip(np.nan_to_num(images), 0, 1)).astype(np.uint8)
+    for number, image in enumerate(pixels):
+        top, left = divmod(number, columns)
+        y, x = top * pitch_y + padding, left * pitch_x + padding
+        grid[y : y + height, x : x + width] = image
+    return grid
+
+
+def side_by_side(*columns: np.ndarray, per_row: int = 8) -> np.ndarray:
+    """A grid in which the i-th images of each array stand in one column, array under array.
+
+    Args:
+        *columns: float [N, H, W, C] each, for instance originals and reconstructions.
+        per_row: examples per band of rows.
+    """
+    bands = [
+        group[start : start + per_row]
+        for start in range(0, len(columns[0]), per_row)
+        for group in columns
+    ]
+    return image_grid(np.concatenate(bands), columns=per_row)
+
+
+def save_png(path: str | os.PathLike[str], grid: np.ndarray, scale: int = 1) -> None:
+    """Writes a uint8 grid [H, W, C] as a PNG file, atomically; every pixel `scale` wide and high."""
+    grid = grid.repeat(scale, axis=0).repeat(scale, axis=1)
+    with _files.replacing(path) as new:
+        Image.fromarray(grid[..., 0] if grid.shape[-1] == 1 else grid).save(new, format="PNG")
+
+
+def latent_map(
+    path: str | os.PathLike[str], z: np.ndarray, labels: np.ndarray | None = None
+) -> None:
+    """Plots embeddings on their first two principal axes, coloured by label.
+
+    Args:
+        path: PNG file to write.
+        z: float [N, latent_dim].
+        labels: int [N], or None.
+    """
+    centred = z - z.mean(axis=0)
+    _, spread, axes = np.linalg.svd(centred, full_matrices=False)
+    flat = centred @ axes[:2].T
+    share = spread[:2] ** 2 / np.sum(spread**2)
+    figure, ax = _figure(6.4, 5.4)
+    if flat.shape[1] == 1:
+        flat = np.concatenate([flat, np.zeros_like(flat)], axis=1)
+    points = ax.scatter(
+        flat[:, 0], flat[:, 1], c=labels, cmap="tab10", s=4, alpha=0.7, linewidths=0
+    )
+    if labels is not None:
+        ax.legend(
+            *points.legend_elements(),
+            title="label",
+            fontsize=8,
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),
+        )
+    for name, part in zip(("x", "y"), share, strict=False):
+        ax.set(**{f"{name}label": f"principal axis ({part:.0%} of the variance)"})
+    ax.set_title(f"posterior means of {len(z):,} test examples")
+    _save(figure, path)
+
+
+def learning_curves(
+    path: str | os.PathLike[str], history: dict[str, list[float]], monitor: str
+) -> None:
+    """Plots the monitored term over epochs, in training and on validation data, in nats per
+    example.
+    """
+    figure, ax = _figure(6.4, 3.6)
+    for key, label in ((monitor, "train"), (f"val_{monitor}", "validation")):
+        if key in history:
+            values = history[key]
+            ax.plot(range(1, len(values) + 1), values, marker=".", label=label)
+    ax.set(xlabel="epoch", ylabel=f"{monitor.replace('_', ' ')} (nats)")
+    ax.grid(alpha=0.3)
+    ax.legend()
+    _save(figure, path)
+
+
+def _figure(width, height):
+    figure = matplotlib.figure.Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _save(figure, path):
+    with _files.replacing(path) as new:
+        figure.savefig(new, format="png", dpi=110)
+
+
+def check_output(path: str | os.PathLike[str], event_shape: tuple[int, ...]) -> None:
+    """Raises `ValueError` where examples of that shape cannot be written under that name."""
+    suffix = Path(path).suffix
+    if suffix not in (".png", ".npy"):
+        raise ValueError(
+            f"Examples are written as a .png grid or a .npy array. Received: {Path(path).name}"
+        )
+    if suffix == ".png" and not is_image(event_shape):
+        raise ValueError(f"Examples of shape {event_shape} are no pictures. Write them as .npy.")
+
+
+def save(
+    path: str | os.PathLike[str], examples: np.ndarray, beside: np.ndarray | None = None
+) -> None:
+    """Writes examples as a .png grid (with `beside` above them, row by row) or as a .npy array."""
+    check_output(path, examples.shape[1:])
+    if Path(path).suffix == ".png":
+        grid = image_grid(examples) if beside is None else side_by_side(beside, examples)
+        save_png(path, grid, scale=2)
+        return
+    with _files.replacing(path) as new:
+        np.save(new, examples)
+
+
+def overview(path: str | os.PathLike[str], grids: dict[str, np.ndarray]) -> None:
+    """Puts grids with their titles side by side on one picture."""
+    widths = [grid.shape[1] / grid.shape[0] for grid in grids.values()]
+    figure = matplotlib.figure.Figure(figsize=(3.4 * sum(widths), 3.7), layout="constrained")
+    axes = figure.subplots(1, len(grids), width_ratios=widths, squeeze=False)[0]
+    for ax, (title, grid) in zip(axes, grids.items(), strict=True):
+        ax.imshow(grid.squeeze(-1) if grid.shape[-1] == 1 else grid, cmap="gray", vmin=0, vmax=255)
+        ax.set_title(title, fontsize=10)
+        ax.set_axis_off()
+    _save(figure, path)

@@ -1,0 +1,149 @@
+"""Priors p(z), each a push-forward of standard normals with a density.
+ `transform` is built from LiteRT built-ins only and is what training, the SavedModel and the LiteRT
+file all share; `distribution` is what densities and KL terms use. The two must describe the same
+p(z).
+"""
+
+import abc
+from typing import ClassVar
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_vae._parts import check_count, register, scale_of
+from keras_vae.sampling import as_seed, normals, pick
+
+tfd = tfp.distributions
+
+__all__ = ["NormalMixture", "Prior", "StandardNormal"]
+
+
+class Prior(keras.layers.Layer, abc.ABC):
+    """Base of all priors: a float32 Keras layer that models use through its named methods.
+
+    Attributes:
+        latent_dim: size of z.
+        noise_size: number of standard normals that one sample takes.
+        support: where z lives: "real", "sphere", "simplex" or "codes"; it must be the posterior's.
+        factorized: whether p is a product over latent dimensions.
+    """
+
+    support: ClassVar[str] = "real"
+    factorized: ClassVar[bool] = False
+
+    def __init__(self, latent_dim: int, dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+        check_count(self, latent_dim=latent_dim)
+        self.latent_dim = latent_dim
+        self.built = True
+
+    @property
+    def noise_size(self) -> int:
+        return self.latent_dim
+
+    @abc.abstractmethod
+    def distribution(self, batch=None) -> tfd.Distribution:
+        """p(z) with event shape [latent_dim]; `batch` is what a conditional prior p(z|c) reads."""
+
+    @abc.abstractmethod
+    def transform(self, noise: tf.Tensor, batch=None) -> tf.Tensor:
+        """Pushes standard normals [N, noise_size] forward to samples of p, [N, latent_dim]."""
+
+    def sample(self, num_samples: int, seed=0) -> tf.Tensor:
+        """Samples [num_samples, latent_dim]: the same ones for the same seed, everywhere."""
+        return self.transform(normals(as_seed(seed), num_samples, self.noise_size))
+
+    def get_config(self):
+        return super().get_config() | {"latent_dim": self.latent_dim}
+
+
+@register
+class StandardNormal(Prior):
+    """p(z) = N(0, I).
+
+    Args:
+        latent_dim: size of z.
+
+    Example:
+        >>> StandardNormal(20).sample(4, seed=7).shape
+        TensorShape([4, 20])
+
+    References:
+        Kingma and Welling, Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114.
+    """
+
+    factorized: ClassVar[bool] = True
+
+    def distribution(self, batch=None):
+        return tfd.Independent(
+            tfd.Normal(tf.zeros([self.latent_dim]), tf.ones([self.latent_dim])), 1
+        )
+
+    def transform(self, noise, batch=None):
+        return noise
+
+
+@register
+class NormalMixture(Prior):
+    """p(z) = sum_k pi_k N(z; loc_k, L_k L_k^T), learned with the model; full covariance by Cholesky
+    factors.
+
+    The KL to it has no closed form: the objectives estimate it from their samples. Not to be
+        confused with a
+    mixture fitted to the latents after training, which can have this form but is not learned
+    jointly.
+
+    Args:
+        latent_dim: size of z.
+        num_components: number of components K.
+        seed: integer, of the components' initial locations N(0, 1).
+
+    Example:
+        >>> NormalMixture(2, num_components=5).distribution().log_prob(tf.zeros([3, 2])).shape
+        TensorShape([3])
+
+    References:
+        Dilokthanakul et al., Deep Unsupervised Clustering with Gaussian Mixture VAEs, 2016,
+        arXiv:1611.02648 (the mixture prior of section 3, without the discrete latent).
+    """
+
+    def __init__(self, latent_dim: int, num_components: int = 10, seed: int = 0, **kwargs):
+        super().__init__(latent_dim, **kwargs)
+        check_count(self, num_components=num_components)
+        self.num_components, self.seed = num_components, seed
+        components, size = num_components, latent_dim
+        around_zero = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
+        self.logits = self.add_weight(shape=(components,), initializer="zeros", name="logits")
+        self.loc = self.add_weight(shape=(components, size), initializer=around_zero, name="loc")
+        self.log_variance = self.add_weight(
+            shape=(components, size), initializer="zeros", name="log_variance"
+        )
+        self.correlation = self.add_weight(
+            shape=(components, size, size), initializer="zeros", name="correlation"
+        )
+
+    @property
+    def noise_size(self):
+        return self.latent_dim + 2
+
+    def _scale_tril(self):
+        """[K, D, D]: the weights' strict lower triangle, and the bounded scales on the diagonal."""
+        correlation = tf.convert_to_tensor(self.correlation)
+        strict = tf.linalg.band_part(correlation, -1, 0) - tf.linalg.band_part(correlation, 0, 0)
+        return strict + tf.linalg.diag(scale_of(tf.convert_to_tensor(self.log_variance)))
+
+    def distribution(self, batch=None):
+        return tfd.MixtureSameFamily(
+            tfd.Categorical(logits=tf.convert_to_tensor(self.logits)),
+            tfd.MultivariateNormalTriL(tf.convert_to_tensor(self.loc), self._scale_tril()),
+        )
+
+    def transform(self, noise, batch=None):
+        component = pick(noise[:, :2], tf.nn.softmax(tf.convert_to_tensor(self.logits)))
+        scale_tril = tf.gather(self._scale_tril(), component)
+        loc = tf.gather(tf.convert_to_tensor(self.loc), component)
+        return loc + tf.reduce_sum(scale_tril * noise[:, tf.newaxis, 2:], axis=-1)
+
+    def get_config(self):
+        return super().get_config() | {"num_components": self.num_components, "seed": self.seed}

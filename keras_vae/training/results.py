@@ -1,0 +1,126 @@
+"""What is asked of a finished run: its likelihood, its embeddings, what it is."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_vae import _files, pictures
+from keras_vae.data import Splits
+from keras_vae.evaluation import LogLikelihood, log_likelihood
+from keras_vae.training.recipe import known
+from keras_vae.training.run import Run
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """The importance-sampled likelihood of a split, and the objective's terms on it.
+
+    Attributes:
+        estimate: log p(x).
+        terms: the objective's terms over the same examples, nats per example.
+    """
+
+    estimate: LogLikelihood
+    terms: dict[str, float]
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Rows of (what, value, standard error) for a table, in nats per example."""
+        estimate = self.estimate
+        return [
+            (
+                f"-log p(x), k={estimate.num_samples}",
+                f"{-estimate.mean:.2f}",
+                f"{estimate.standard_error:.2f}",
+            ),
+            *((term.replace("_", " "), f"{value:.2f}", "") for term, value in self.terms.items()),
+        ]
+
+
+def _examples(splits: Splits, split: str, limit: int | None = None) -> np.ndarray:
+    known("split", split, splits.stored)
+    return splits.examples(split, limit)
+
+
+def evaluate_run(
+    run: Run, *, num_samples: int, split: str = "test", limit: int | None = None, seed: int = 0
+) -> Evaluation:
+    """Estimates log p(x) of a run's model on a split of its data, and records it in
+    `evaluation.json`.
+
+    Args:
+        run: the run.
+        num_samples: importance samples per example, k.
+        split: "train", "validation" or "test".
+        limit: only the first so many examples.
+        seed: of the importance samples.
+    """
+    x = _examples(run.data, split, limit)
+    estimate = log_likelihood(run.model, x, num_samples, seed=seed)
+    terms = run.model.evaluate(x, batch_size=500, verbose=0, return_dict=True)
+    evaluation = Evaluation(
+        estimate=estimate, terms={k: terms[k] for k in run.model.objective.terms}
+    )
+    record = {
+        "split": split,
+        "num_examples": estimate.num_examples,
+        "num_samples": num_samples,
+        "seed": seed,
+        "sha256": run.data.fingerprints[split],
+        "log_likelihood": estimate.mean,
+        "standard_error": estimate.standard_error,
+        "monte_carlo_error": estimate.monte_carlo_error,
+        "bits_per_dim": estimate.bits_per_dim,
+        "bits_per_dim_standard_error": estimate.bits_per_dim_standard_error,
+        "terms": evaluation.terms,
+    }
+    _files.write(run.path / "evaluation.json", json.dumps(record, indent=2) + "\n")
+    return evaluation
+
+
+def embed_run(run: Run, output: str | os.PathLike[str], *, split: str = "test") -> np.ndarray:
+    """Writes the posterior's location of every example of a split: a .npz file (z, labels) or a
+    .png map.
+
+    Returns:
+        float32 [N, latent_dim].
+    """
+    path = Path(output)
+    if path.suffix not in (".npz", ".png"):
+        raise ValueError(f"Embeddings are written as .npz or as a .png map. Received: {path.name}")
+    z = run.model.embed(_examples(run.data, split))
+    labels = run.data.stored[split].labels
+    if path.suffix == ".png":
+        pictures.latent_map(path, z, labels)
+        return z
+    arrays: dict[str, Any] = {"z": z} if labels is None else {"z": z, "labels": labels}
+    with _files.replacing(path) as new:
+        np.savez(new, **arrays)
+    return z
+
+
+def describe(run: Run) -> list[tuple[str, str]]:
+    """Rows of (what, value): the run's data, parts, size and best epoch."""
+    model, history = run.model, run.history()
+    monitor = f"val_{model.objective.monitor}"
+    parts = {part: repr(getattr(model, part)) for part in ("posterior", "likelihood", "objective")}
+    best = int(np.argmin(history[monitor])) if history else 0
+    return [
+        ("run", str(run.path)),
+        ("data", f"{run.config['data']['name']}, protocol {run.config['data']['protocol']}"),
+        ("example shape", str(model.event_shape)),
+        ("latent dimensions", str(model.latent_dim)),
+        ("network", f"{run.recipe.network}, {model.count_params():,} weights"),
+        ("prior", type(model.prior).__name__),
+        *parts.items(),
+        ("updates", f"{int(model.step.numpy()):,} at the best epoch"),
+        *(
+            [("best epoch", f"{best + 1} ({monitor} {history[monitor][best]:.2f} nats)")]
+            if history
+            else []
+        ),
+        *((f"{name} version", version) for name, version in run.config["versions"].items()),
+    ]

@@ -1,0 +1,149 @@
+"""A run folder: what a training run leaves behind, and what the other commands start from."""
+
+import csv
+import functools
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_vae import _files
+from keras_vae.data import Splits
+from keras_vae.models import VAE
+from keras_vae.training.recipe import Recipe
+
+_PACKAGES = ("keras-vae", "tensorflow", "keras", "tensorflow-probability", "numpy")
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss is no longer a number; what was good before is kept."""
+
+    def __init__(self, run: "Run", epoch: int, what: str):
+        kept = (
+            f"The best model so far is kept in {run.model_path}."
+            if run.model_path.exists()
+            else "No epoch was complete, so there is no model to keep."
+        )
+        super().__init__(
+            f"Training diverged: {what} was NaN or infinite in epoch {epoch}. {kept} A lower learning rate, or a "
+            "likelihood with a fixed scale, usually helps."
+        )
+
+
+class Run:
+    """A folder with `config.json`, `model.keras` (the best by the objective's monitor),
+    `history.csv`, `state/` (to resume from), `tensorboard/`, pictures and `report.md`.
+
+    Args:
+        path: an existing run folder.
+
+    Raises:
+        FileNotFoundError: where there is no such folder.
+        ValueError: where the folder is not a run, or its config is damaged.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise FileNotFoundError(
+                f"There is no run folder {self.path}. `keras-vae train --output {self.path}` makes one."
+            )
+        config = _files.read_marker(self.path)
+        try:
+            self.config: dict[str, Any] = config or {}
+            self.recipe = Recipe.from_json(self.config["recipe"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.path} is not a run folder of keras-vae, or its config.json is damaged. Expected a folder "
+                "that `keras-vae train` made."
+            ) from error
+
+    @classmethod
+    def create(
+        cls, path: str | os.PathLike[str], recipe: Recipe, splits: Splits, *, overwrite=False
+    ) -> "Run":
+        """Makes the folder and its config; see `_files.claim_folder` for what is refused."""
+        folder = _files.claim_folder(path, overwrite=overwrite)
+        config = {
+            _files.MARKER: {"kind": "run", "format": 1},
+            "recipe": recipe.to_json(),
+            "data": {
+                "name": splits.name,
+                "protocol": splits.protocol,
+                "sha256": splits.fingerprints,
+            },
+            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES}
+            | {"python": platform.python_version()},
+            "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        }
+        with _files.replacing(folder) as new:
+            new.mkdir()
+            (new / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+        return cls(folder)
+
+    @property
+    def model_path(self) -> Path:
+        return self.path / "model.keras"
+
+    @functools.cached_property
+    def model(self) -> VAE:
+        """The best model, loaded in Keras's safe mode."""
+        if not self.model_path.exists():
+            raise FileNotFoundError(
+                f"{self.path} holds no model.keras: no epoch was completed. Continue it with --resume."
+            )
+        try:
+            model = keras.saving.load_model(self.model_path, safe_mode=True)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ValueError(
+                f"{self.model_path} cannot be loaded; it is damaged. ({reason})"
+            ) from error
+        if not isinstance(model, VAE):
+            raise ValueError(
+                f"{self.model_path} holds a {type(model).__name__}. Expected a keras_vae.VAE."
+            )
+        return model
+
+    def save_model(self, model: VAE) -> None:
+        with _files.replacing(self.model_path) as new:
+            model.save(new)
+
+    @functools.cached_property
+    def data(self) -> Splits:
+        """The data the run was trained on.
+
+        Raises:
+            ValueError: where the source gives other numbers now than it gave then.
+        """
+        splits = self.recipe.load_data()
+        if splits.fingerprints != self.config["data"]["sha256"]:
+            raise ValueError(
+                f"The data {self.recipe.data!r} are not those that {self.path} was trained on: their SHA-256 "
+                "differ. Numbers from them would not belong to this run."
+            )
+        return splits
+
+    def write_history(self, epochs: list[int], history: dict[str, list[float]]) -> None:
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["epoch", *history])
+        rows.writerows(
+            [epoch + 1, *map(repr, values)]
+            for epoch, *values in zip(epochs, *history.values(), strict=True)
+        )
+        _files.write(self.path / "history.csv", text.getvalue())
+
+    def history(self) -> dict[str, list[float]]:
+        """The columns of history.csv, one value per epoch."""
+        try:
+            rows = list(csv.DictReader((self.path / "history.csv").read_text().splitlines()))
+        except FileNotFoundError:
+            return {}
+        return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}

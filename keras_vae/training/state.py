@@ -1,0 +1,93 @@
+"""Everything `fit` needs to continue as if it had never stopped, in one file per epoch."""
+
+import hashlib
+import io
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vae import _files
+
+_KEPT_FIELDS = ("best", "best_epoch", "wait", "stopped_epoch", "epoch", "history")
+_DIGEST = hashlib.sha256().digest_size
+
+
+class TrainingState(keras.callbacks.Callback):
+    """Writes the state of a run after every epoch, and restores it.
+
+    One file holds the model's and the optimiser's variables (draw counter and step among them), the
+    fields that the other callbacks keep between epochs, and a SHA-256 of it all; it is written
+    atomically, and the last two are kept, so that a damaged newest one falls back to the one
+    before. Give it last in the list of callbacks.
+
+    Args:
+        folder: where the state files are.
+        callbacks: those whose fields are kept, in order.
+    """
+
+    def __init__(self, folder: Path, callbacks: Sequence[keras.callbacks.Callback]):
+        super().__init__()
+        self.folder, self.kept_callbacks = folder, list(callbacks)
+        self._fields: list[dict] = []
+
+    def restore(self, model: keras.Model) -> int:
+        """Loads the newest intact state into the model; returns the number of epochs it has behind
+        it.
+        """
+        for path in reversed(self._files()):
+            content = path.read_bytes()
+            body, digest = content[:-_DIGEST], content[-_DIGEST:]
+            if hashlib.sha256(body).digest() != digest:
+                warnings.warn(
+                    f"{path} is damaged; falling back to the state before it.", stacklevel=2
+                )
+                continue
+            with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
+                record = json.loads(arrays["record"].tobytes())
+                variables = self._variables(model)
+                values = [arrays[f"variable_{i}"] for i in range(len(arrays.files) - 1)]
+            if [v.shape for v in values] != [tuple(v.shape) for v in variables]:
+                raise ValueError(
+                    f"{path} was written by a different model: its weights have other shapes."
+                )
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+            self._fields = record["callbacks"]
+            return record["epochs"]
+        return 0
+
+    def on_train_begin(self, logs=None):
+        """Runs after the other callbacks have reset themselves."""
+        for callback, fields in zip(self.kept_callbacks, self._fields, strict=False):
+            vars(callback).update(fields)
+
+    def on_epoch_end(self, epoch, logs=None):
+        variables = self._variables(self.model)
+        arrays: dict[str, Any] = {f"variable_{i}": np.asarray(v) for i, v in enumerate(variables)}
+        fields = [
+            {k: v for k, v in vars(callback).items() if k in _KEPT_FIELDS}
+            for callback in self.kept_callbacks
+        ]
+        record = json.dumps({"epochs": epoch + 1, "callbacks": fields}, default=float)
+        body = io.BytesIO()
+        np.savez(body, record=np.frombuffer(record.encode(), np.uint8), **arrays)
+        content = body.getvalue()
+        self.folder.mkdir(exist_ok=True)
+        _files.write(
+            self.folder / f"state-{epoch + 1:06d}.npz", content + hashlib.sha256(content).digest()
+        )
+        for old in self._files()[:-2]:
+            old.unlink()
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("state-*.npz"))
+
+    @staticmethod
+    def _variables(model):
+        model.optimizer.build(model.trainable_variables)
+        return [*model.variables, *model.optimizer.variables]

@@ -1,0 +1,311 @@
+"""The command line: `keras-vae COMMAND --help`.
+ A module beside the package, so that help and shell completion answer without importing TensorFlow;
+every command imports what it needs when it runs.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(
+    name="keras-vae",
+    help="Variational autoencoders from data to a served decoder: train, evaluate, look, export.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console()
+errors = Console(stderr=True)
+
+RunArgument = Annotated[Path, typer.Argument(help="A run folder that `keras-vae train` made.")]
+SplitOption = Annotated[str, typer.Option(help="train, validation or test.")]
+SeedOption = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+
+
+def main() -> None:
+    """Runs the command line; a failure is one line on standard error and exit code 1."""
+    try:
+        app()
+    except (ValueError, OSError, RuntimeError) as error:
+        if os.environ.get("KERAS_VAE_DEBUG"):
+            raise
+        errors.print("[bold red]Error:[/]", end=" ")
+        errors.print(str(error) or type(error).__name__, markup=False, highlight=False)
+        sys.exit(1)
+
+
+@contextlib.contextmanager
+def _quietly():
+    """Holds back what TensorFlow's C++ prints while it is imported; shows it if the import fails."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _open_run(path: Path):
+    with _quietly():
+        from keras_vae.training import Run
+    return Run(path)
+
+
+def _rows(rows, *header: str) -> Table:
+    table = Table(*header, show_header=any(header), box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*map(str, row))
+    return table
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    output: Annotated[Path, typer.Option(help="The run folder to make.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="mnist, tfds:NAME, a folder of IDX files or of images, or a .npy or .npz file."
+        ),
+    ] = "mnist",
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="grey, dynamic, static or raw; the source's own by default."),
+    ] = None,
+    network: Annotated[str, typer.Option(help="mlp or conv.")] = "mlp",
+    hidden: Annotated[
+        str | None, typer.Option(help="Units per hidden layer, or channels per level: 512,256.")
+    ] = None,
+    latent_dim: Annotated[int, typer.Option(help="Size of z.")] = 20,
+    likelihood: Annotated[
+        str | None,
+        typer.Option(
+            help="bernoulli, continuous-bernoulli, normal, shared-scale-normal, laplace or student-t; "
+            "what suits the protocol by default."
+        ),
+    ] = None,
+    prior: Annotated[str, typer.Option(help="normal or mixture.")] = "normal",
+    objective: Annotated[str, typer.Option(help="elbo or iwae.")] = "elbo",
+    num_samples: Annotated[int, typer.Option(help="Importance samples of the iwae objective.")] = 5,
+    beta: Annotated[float, typer.Option(help="Weight of the rate in the elbo objective.")] = 1.0,
+    warm_up: Annotated[int, typer.Option(help="Epochs over which that weight rises from 0.")] = 0,
+    epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 20,
+    batch_size: Annotated[int, typer.Option(help="Examples per update.")] = 128,
+    learning_rate: Annotated[
+        float, typer.Option(help="Adam's highest; it falls along a cosine.")
+    ] = 2e-3,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Stop after so many epochs without a better validation bound."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, order, binarisation and draws.")] = 0,
+    jit: Annotated[
+        bool | None, typer.Option(help="Train under XLA; by default for mlp, not for conv.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --output.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier run there.")
+    ] = False,
+):
+    """Train a VAE: a run folder with the best model, history, pictures and a report.
+
+    Ctrl-C keeps what was learned; --resume goes on as if the run had never stopped.
+    """
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in context.params
+        if name not in ("output", "resume")
+        and context.get_parameter_source(name).name == "COMMANDLINE"  # pyright: ignore[reportOptionalMemberAccess]
+    ]
+    if resume and given:
+        raise typer.BadParameter(
+            f"--resume goes on as the run's config.json says; leave out {', '.join(given)}."
+        )
+    with _quietly():
+        from keras_vae import training
+    try:
+        if resume:
+            run = training.resume(output, console=console)
+        else:
+            recipe = training.Recipe(
+                data=data,
+                protocol=protocol,
+                network=network,
+                hidden=_sizes(hidden),
+                latent_dim=latent_dim,
+                likelihood=likelihood,
+                prior=prior,
+                objective=objective,
+                num_samples=num_samples,
+                beta=beta,
+                warm_up=warm_up,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                patience=patience,
+                seed=seed,
+                jit_compile=jit,
+            )
+            run = training.train(recipe, output, overwrite=overwrite, console=console)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    console.print(
+        f"[bold]{run.path}[/]: see report.md; next: keras-vae evaluate {run.path}", highlight=False
+    )
+
+
+def _sizes(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise typer.BadParameter(
+            f"--hidden takes positive numbers with commas, as in 512,256. Received: {text}"
+        )
+    return sizes
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    num_samples: Annotated[int, typer.Option(help="Importance samples per example, k.")] = 5000,
+    split: SplitOption = "test",
+    limit: Annotated[int | None, typer.Option(help="Only the first so many examples.")] = None,
+    seed: SeedOption = 0,
+):
+    """Estimate log p(x) by importance sampling, and the objective's terms; writes
+    RUN/evaluation.json.
+    """
+    opened = _open_run(run)
+    with _quietly():
+        from keras_vae.training.results import evaluate_run
+    result = evaluate_run(opened, num_samples=num_samples, split=split, limit=limit, seed=seed)
+    console.print(_rows(result.rows(), "", "nats per example", "standard error"))
+    console.print(f"{result.estimate}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def generate(
+    run: RunArgument,
+    output: Annotated[Path, typer.Option(help="A .png grid, or a .npy array.")],
+    num_samples: Annotated[int, typer.Option(help="How many.")] = 64,
+    seed: SeedOption = 0,
+):
+    """Draw new examples from the prior."""
+    opened = _open_run(run)
+    from keras_vae import pictures
+
+    pictures.check_output(output, opened.model.event_shape)
+    pictures.save(output, opened.model.generate(num_samples, seed=seed))
+    console.print(f"{num_samples} samples, seed {seed}: {output}", highlight=False)
+
+
+@app.command()
+def reconstruct(
+    run: RunArgument,
+    output: Annotated[Path, typer.Option(help="A .png grid, originals above; or a .npy array.")],
+    num_examples: Annotated[int, typer.Option(help="How many, from the start of the split.")] = 32,
+    split: SplitOption = "test",
+):
+    """Encode and decode examples again."""
+    opened = _open_run(run)
+    from keras_vae import pictures
+
+    pictures.check_output(output, opened.model.event_shape)
+    originals = opened.data.examples(split, num_examples)
+    pictures.save(output, opened.model.reconstruct(originals), beside=originals)
+    console.print(f"{num_examples} reconstructions: {output}", highlight=False)
+
+
+@app.command()
+def embed(
+    run: RunArgument,
+    output: Annotated[Path, typer.Option(help="A .npz file (z, labels), or a .png map.")],
+    split: SplitOption = "test",
+):
+    """Write the posterior's location for every example of a split."""
+    opened = _open_run(run)
+    from keras_vae.training.results import embed_run
+
+    z = embed_run(opened, output, split=split)
+    console.print(f"{z.shape[0]:,} embeddings of size {z.shape[1]}: {output}", highlight=False)
+
+
+@app.command()
+def info(run: RunArgument):
+    """Show what a run is: recipe, data, model, best epoch."""
+    opened = _open_run(run)
+    with _quietly():
+        from keras_vae.training.results import describe
+    console.print(_rows(describe(opened)))
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    output: Annotated[Path, typer.Option(help="The folder to make.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier export there.")
+    ] = False,
+):
+    """Write a SavedModel and a LiteRT decoder, checked against the model."""
+    opened = _open_run(run)
+    with _quietly():
+        from keras_vae.export import export as export_to
+    result = export_to(opened.model, output, overwrite=overwrite)
+    console.print(_rows(result.rows(), *result.header))
+    console.print(f"written: {output}", highlight=False)
+
+
+@app.command()
+def demo(
+    output: Annotated[
+        Path, typer.Option(help="The folder to make; an earlier demo there is replaced.")
+    ] = Path("demo"),
+    minutes: Annotated[
+        float, typer.Option(help="Time for training; epochs are chosen to fit.")
+    ] = 2.6,
+    epochs: Annotated[int | None, typer.Option(help="Train for so many epochs instead.")] = None,
+    num_samples: Annotated[int, typer.Option(help="Importance samples per example, k.")] = 500,
+    num_test: Annotated[int, typer.Option(help="Test images for the likelihood.")] = 1000,
+    seed: SeedOption = 0,
+):
+    """MNIST from data to a LiteRT decoder: train, evaluate, draw, export, check; writes a report."""
+    with _quietly():
+        from keras_vae.demo import run_demo
+    try:
+        run_demo(
+            output,
+            minutes=minutes,
+            epochs=epochs,
+            num_samples=num_samples,
+            num_test=num_test,
+            seed=seed,
+            console=console,
+        )
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Every public class x config, .keras file, resume, batch sizes, XLA, steps_per_execution, mixed
+precision."""
+
+import inspect
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_vae
+from conformance.rows import ROWS, data_for
+from keras_vae import likelihoods, models, objectives, posteriors, priors, sampling
+
+every_class = pytest.mark.parametrize(
+    "cls", list(ROWS), ids=lambda c: f"{c.__module__}.{c.__name__}"
+)
+
+
+def make(cls):
+    keras.utils.set_random_seed(0)
+    return ROWS[cls]()
+
+
+def part_of(model, cls):
+    """The instance of `cls` in the model: the model itself, a part, or its sampling layer."""
+    candidates = [model, model.sampling, *(getattr(model, part) for part in model.parts)]
+    return next(part for part in candidates if type(part) is cls)
+
+
+def states(model):
+    return [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
+
+
+def assert_same(left, right):
+    assert len(left) == len(right)
+    for a, b in zip(left, right, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_every_public_class_has_a_row():
+    modules = (keras_vae, models, objectives, posteriors, priors, likelihoods, sampling)
+    public = {
+        value
+        for module in modules
+        for name in module.__all__
+        if inspect.isclass(value := getattr(module, name)) and not inspect.isabstract(value)
+    }
+    assert public == set(ROWS)
+
+
+@every_class
+def test_config_round_trip(cls):
+    config = json.dumps(keras.saving.serialize_keras_object(part_of(make(cls), cls)))
+    again = keras.saving.deserialize_keras_object(json.loads(config))
+    assert type(again) is cls
+    assert json.dumps(keras.saving.serialize_keras_object(again)) == config
+
+
+@every_class
+def test_keras_file_gives_the_same_model(cls, tmp_path):
+    model = make(cls)
+    x = data_for(model, 8)
+    model.compile("adam")
+    model.fit(x, batch_size=4, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert_same(states(loaded), states(model))
+    np.testing.assert_array_equal(loaded.generate(5, seed=1), model.generate(5, seed=1))
+    np.testing.assert_array_equal(loaded.reconstruct(x), model.reconstruct(x))
+    assert loaded.evaluate(x, verbose=0) == model.evaluate(x, verbose=0)
+
+
+@every_class
+def test_training_goes_on_after_loading_as_if_never_saved(cls, tmp_path):
+    """Under XLA, which is exact: weights, optimiser, step and draws, to the bit."""
+    model = make(cls)
+    x = data_for(model, 24)
+    model.compile("adam", jit_compile=True, steps_per_execution=3)
+    model.fit(x, batch_size=4, shuffle=False, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.jit_compile
+    ours = model.fit(x, batch_size=4, shuffle=False, verbose=0).history
+    theirs = loaded.fit(x, batch_size=4, shuffle=False, verbose=0).history
+    assert ours == theirs
+    assert_same(states(loaded), states(model))
+    assert int(loaded.step.numpy()) == 12
+    assert np.isfinite(list(ours.values())).all()
+
+
+@every_class
+def test_eager_graph_and_any_batch_size_agree(cls):
+    model = make(cls)
+    x = data_for(model, 7)
+    reconstruct = tf.function(model.call, input_signature=[tf.TensorSpec([None, x.shape[1]])])
+    expected = model.reconstruct(x)
+    for size in (1, 3, 7):
+        np.testing.assert_allclose(reconstruct(x[:size]), expected[:size], atol=1e-5)
+    model.compile("sgd", run_eagerly=True)
+    model.sampling.draws.assign(0)
+    eager = model.evaluate(x, verbose=0)
+    model.compile("sgd", run_eagerly=False, jit_compile=False)
+    model.sampling.draws.assign(0)
+    np.testing.assert_allclose(model.evaluate(x, verbose=0), eager, rtol=1e-4)
+
+
+@every_class
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_networks_with_float32_densities(cls, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = make(cls)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    x = data_for(model, 8)
+    assert model.encoder(x).dtype == policy.removeprefix("mixed_")
+    q, z = model.infer(x)
+    assert q.dtype == z.dtype == model.log_likelihood(x, z).dtype == tf.float32
+    model.compile("adam")
+    before = model.encoder.get_weights()
+    history = model.fit(x, batch_size=4, epochs=3, verbose=0).history
+    assert np.isfinite(list(history.values())).all()
+    assert any((a != b).any() for a, b in zip(before, model.encoder.get_weights(), strict=True))
+
+
+@every_class
+def test_every_trainable_weight_gets_a_gradient(cls):
+    model = make(cls)
+    with tf.GradientTape() as tape:
+        loss = model.now(model.objective)(model, data_for(model, 16), training=True)["loss"]
+    variables = [v.value for v in model.trainable_variables]
+    gradients = tape.gradient(loss, variables)
+    missing = [
+        v.path for v, g in zip(model.trainable_variables, gradients, strict=True) if g is None
+    ]
+    assert not missing
+
+
+@every_class
+def test_objective_names_its_terms(cls):
+    model = make(cls)
+    x = data_for(model, 8)
+    terms = model.now(model.objective)(model, x)
+    assert tuple(terms) == model.objective.terms
+    assert terms[model.objective.monitor].shape == ()
+    model.compile("sgd")
+    assert set(model.evaluate(x, verbose=0, return_dict=True)) == set(model.objective.terms)

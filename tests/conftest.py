@@ -1,0 +1,32 @@
+"""The environment of every test, set before anything imports TensorFlow, which reads it once."""
+
+import os
+import shutil
+import sys
+import tempfile
+
+import pytest
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # two test processes share a GPU
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Two workers on two cores: one thread each is faster than two that wait for the other worker's.
+    # Variables, unlike tf.config.threading, also reach docstring examples and child processes.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
+
+def pytest_configure(config):
+    """Keep tests away from the TFDS data sets of the person who runs them."""
+    folder = tempfile.mkdtemp(prefix="keras-vae-tests-")
+    os.environ["TFDS_DATA_DIR"] = folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.fixture(autouse=True)
+def _seeds():
+    """The same random numbers in every test, whichever tests ran before it in this process."""
+    if "keras" in sys.modules:  # a test that has not imported it draws no numbers
+        sys.modules["keras"].utils.set_random_seed(0)
