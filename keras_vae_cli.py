@@ -273,7 +273,7 @@ def export(
     with _quietly():
         from keras_vae.export import export as export_to
     result = export_to(opened.model, output, overwrite=overwrite)
-    console.print(_rows(result.rows(), *result.header))
+    console.print(_rows((row.cells for row in result.rows), *result.header))
     console.print(f"written: {output}", highlight=False)
 
 

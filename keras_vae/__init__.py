@@ -9,9 +9,11 @@ from keras_vae import (
     data,
     estimators,
     evaluation,
+    export,
     likelihoods,
     networks,
     objectives,
+    pictures,
     posteriors,
     priors,
 )
@@ -27,9 +29,11 @@ __all__ = [
     "data",
     "estimators",
     "evaluation",
+    "export",
     "likelihoods",
     "networks",
     "objectives",
+    "pictures",
     "posteriors",
     "priors",
 ]

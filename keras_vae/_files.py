@@ -1,8 +1,10 @@
 """Files and folders that are written whole or not at all."""
 
 import contextlib
+import importlib.metadata
 import json
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -39,22 +41,45 @@ def write(path: str | os.PathLike[str], content: bytes | str) -> None:
         new.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def claim_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
-    """Returns `path` as a folder that may be written to.
+def marker(kind: str) -> dict[str, Any]:
+    """What config.json says of a folder of ours: what it is, and what it was made with."""
+    names = (
+        "keras-vae",
+        "tensorflow",
+        "keras",
+        "tensorflow-probability",
+        "ai-edge-litert",
+        "numpy",
+    )
+    versions = {name: importlib.metadata.version(name) for name in names}
+    return {
+        MARKER: {"kind": kind, "format": 1},
+        "versions": versions | {"python": platform.python_version()},
+    }
+
+
+def claim_folder(path: str | os.PathLike[str], kind: str, *, overwrite: bool) -> Path:
+    """Returns `path` as a folder that a result of that kind may be written to.
 
     Raises:
-        FileExistsError: where it holds something that is not ours, or is ours and `overwrite` is
-            not set.
+        FileExistsError: where it holds something that is not ours, or a result of another kind, or
+            one of this kind and `overwrite` is not set.
         NotADirectoryError, PermissionError: where it is a file, or cannot be written to.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{path} is a file. Expected a folder, or a name not in use yet.")
     if path.is_dir() and any(path.iterdir()):
-        if read_marker(path) is None:
+        config = read_marker(path)
+        if config is None:
             raise FileExistsError(
                 f"{path} exists and holds files that keras-vae did not write; nothing was changed. "
                 "Choose another folder."
+            )
+        if config[MARKER]["kind"] != kind:
+            raise FileExistsError(
+                f"{path} holds another result of keras-vae (a {config[MARKER]['kind']}, not a "
+                f"{kind}); nothing was changed. Choose another folder."
             )
         if not overwrite:
             raise FileExistsError(
@@ -70,14 +95,15 @@ def claim_folder(path: str | os.PathLike[str], *, overwrite: bool) -> Path:
 
 
 def read_marker(path: str | os.PathLike[str]) -> dict[str, Any] | None:
-    """The config.json of a folder of ours; None where the folder is somebody else's, or the file is
-    damaged.
+    """The config.json of a folder of ours.
+
+    None where the folder is somebody else's, or the file is damaged.
     """
     try:
         config = json.loads((Path(path) / "config.json").read_text())
-    except (OSError, ValueError):
+        return config if isinstance(config[MARKER]["kind"], str) else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return config if isinstance(config, dict) and MARKER in config else None
 
 
 def _sync(path: Path) -> None:

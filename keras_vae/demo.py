@@ -14,7 +14,7 @@ from rich.console import Console
 from keras_vae import _files, pictures, reports
 from keras_vae.data import Splits
 from keras_vae.evaluation import LogLikelihood, log_likelihood
-from keras_vae.export import Exported, LiteRTDecoder, export
+from keras_vae.export import LiteRTDecoder, Parity, export
 from keras_vae.training import Recipe, Run, train
 
 RECIPE = Recipe(data="mnist", protocol="dynamic", latent_dim=20)
@@ -69,9 +69,8 @@ def run_demo(
     """
     console = console or Console()
     begun = time.perf_counter()
-    folder = _files.claim_folder(output, overwrite=True)
-    marker = {_files.MARKER: {"kind": "demo", "format": 1}}
-    _files.write(folder / "config.json", json.dumps(marker, indent=2) + "\n")
+    folder = _files.claim_folder(output, "demo", overwrite=True)
+    _files.write(folder / "config.json", json.dumps(_files.marker("demo"), indent=2) + "\n")
 
     if epochs is None:
         console.print("measuring the speed of this machine")
@@ -132,7 +131,7 @@ def _draw(folder: Path, run: Run, splits: Splits, decoder: LiteRTDecoder, seed: 
 
 
 def _write_report(
-    folder: Path, run: Run, estimate: LogLikelihood, exported: Exported, seconds: dict[str, float]
+    folder: Path, run: Run, estimate: LogLikelihood, exported: Parity, seconds: dict[str, float]
 ):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
         2**30 if sys.platform == "darwin" else 2**20
@@ -162,7 +161,8 @@ def _write_report(
         "## Latent space\n\n![posterior means](latent_space.png)",
         "## Training\n\n![learning curves](learning_curves.png)\n\nRecipe, data and versions: "
         "[run/report.md](run/report.md).",
-        "## Exported files against the model\n\n" + reports.table(exported.header, exported.rows()),
+        "## Exported files against the model\n\n"
+        + reports.table(exported.header, (row.cells for row in exported.rows)),
     ]
     _files.write(folder / "report.md", "\n\n".join(sections) + "\n")
     reports.write_html(folder / "report.md", folder / "report.html")

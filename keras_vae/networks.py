@@ -207,10 +207,10 @@ def conv(
             "use mlp, or load the images without flattening."
         )
     height, width, channels = event_shape
-    smallest = 2 ** len(filters)
-    if min(height, width) < smallest:
+    halvings = 2 ** len(filters)
+    if min(height, width) < halvings:
         raise ValueError(
-            f"{len(filters)} levels need images of at least {smallest} x {smallest}. Received {height} x {width}. "
+            f"{len(filters)} levels need images of at least {halvings} x {halvings}. Received {height} x {width}. "
             "Use fewer filters."
         )
 
@@ -218,7 +218,7 @@ def conv(
     h = x
     for channels_out in filters:
         h = keras.layers.Conv2D(channels_out, kernel_size, 2, "same", activation=activation)(h)
-    inner_shape = h.shape[1:]
+    inner_shape = (math.ceil(height / halvings), math.ceil(width / halvings), filters[-1])
     h = keras.layers.Dense(units, activation=activation)(keras.layers.Flatten()(h))
     encoder = keras.Model(
         x, keras.layers.Dense(posterior.params_size(latent_dim))(h), name="encoder"
@@ -232,7 +232,7 @@ def conv(
         h = keras.layers.Conv2DTranspose(
             channels_out, kernel_size, 2, "same", activation=activation
         )(h)
-    grown_height, grown_width = (size * 2 ** len(filters) for size in inner_shape[:2])
+    grown_height, grown_width = (size * halvings for size in inner_shape[:2])
     if (grown_height, grown_width) != (height, width):
         h = keras.layers.Cropping2D(((0, grown_height - height), (0, grown_width - width)))(h)
     output = keras.layers.Conv2D(likelihood.params_size(channels), kernel_size, padding="same")

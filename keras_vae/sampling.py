@@ -55,7 +55,7 @@ def threefry(
 
     Example:
         >>> a, b = threefry(tf.constant([0, 0]), tf.constant(0), tf.constant(0))
-        >>> hex(a.numpy() & 0xFFFFFFFF), hex(b.numpy() & 0xFFFFFFFF)
+        >>> hex(int(a) & 0xFFFFFFFF), hex(int(b) & 0xFFFFFFFF)
         ('0x6b200159', '0x99ba4efe')
 
     References:

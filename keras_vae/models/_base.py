@@ -46,9 +46,9 @@ class LatentVariableModel(keras.Model, abc.ABC):
             name="step",
             aggregation="only_first_replica",
         )
-        self._term_means = {term: keras.metrics.Mean(term) for term in self.objective.terms}
         self.check()
         self.objective.check(self)
+        self._term_means = {term: keras.metrics.Mean(term) for term in self.objective.terms}
         self.build(self.encoder.input_shape)
 
     def build(self, input_shape):

@@ -162,9 +162,11 @@ class VAE(LatentVariableModel):
         batch = self._check_conditions(int(num_samples), conditions)
         noise = normals(as_seed(seed), int(num_samples), self.prior.noise_size)
 
+        likelihood = self.now(self.likelihood)
+
         def show(rows):
             z = self.prior.transform(rows["noise"], rows)
-            return self.likelihood.location(self.decode_params(z, rows))
+            return likelihood.location(self.decode_params(z, rows))
 
         return _map_rows(show, {"noise": noise.numpy(), **batch})
 

@@ -23,6 +23,7 @@ class ELBO(Objective):
         beta: weight of the rate: a number of at least 0, or a Keras learning-rate schedule.
 
     Example:
+        >>> import keras
         >>> warm_up = keras.optimizers.schedules.PolynomialDecay(0.0, 10_000, 1.0)
         >>> ELBO(beta=warm_up).terms
         ('loss', 'distortion', 'rate', 'negative_elbo')

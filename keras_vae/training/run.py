@@ -2,11 +2,9 @@
 
 import csv
 import functools
-import importlib.metadata
 import io
 import json
 import os
-import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,6 @@ from keras_vae import _files
 from keras_vae.data import Splits
 from keras_vae.models import VAE
 from keras_vae.training.recipe import Recipe
-
-_PACKAGES = ("keras-vae", "tensorflow", "keras", "tensorflow-probability", "numpy")
 
 
 class TrainingDiverged(RuntimeError):
@@ -69,17 +65,15 @@ class Run:
         cls, path: str | os.PathLike[str], recipe: Recipe, splits: Splits, *, overwrite=False
     ) -> "Run":
         """Makes the folder and its config; see `_files.claim_folder` for what is refused."""
-        folder = _files.claim_folder(path, overwrite=overwrite)
+        folder = _files.claim_folder(path, "run", overwrite=overwrite)
         config = {
-            _files.MARKER: {"kind": "run", "format": 1},
+            **_files.marker("run"),
             "recipe": recipe.to_json(),
             "data": {
                 "name": splits.name,
                 "protocol": splits.protocol,
                 "sha256": splits.fingerprints,
             },
-            "versions": {name: importlib.metadata.version(name) for name in _PACKAGES}
-            | {"python": platform.python_version()},
             "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         }
         with _files.replacing(folder) as new:

@@ -1,0 +1,34 @@
+"""Every example runs at smoke size, as the command its docstring gives."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+MAKES = {
+    "quickstart.py": ["quickstart/samples.png", "quickstart/export/decoder.tflite"],
+    "conditional_digits.py": ["digits.png"],
+    "parts_of_your_own.py": ["combination.keras"],
+}
+
+
+def test_every_example_is_listed():
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(MAKES)
+
+
+@pytest.mark.parametrize("name", list(MAKES))
+def test_example_runs(name, tmp_path):
+    result = subprocess.run(
+        [sys.executable, EXAMPLES / name, "--epochs", "1", "--steps", "3"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONWARNINGS": "default"},
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    for made in MAKES[name]:
+        assert (tmp_path / made).stat().st_size > 500

@@ -1,0 +1,348 @@
+"""The VAE itself: conditions by name, arrays, parts that do not fit, data that do not fit."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from conformance.rows import data_for, vae
+
+from keras_vae import VAE, Sampling, likelihoods, networks, objectives, posteriors, priors
+
+rng = np.random.default_rng(0)
+
+
+def conditional_vae(**parts):
+    """x [B, 6] and label [B, 2] in the encoder, z [B, 3] and label in the decoder; the decoder is linear."""
+    x, label = keras.Input((6,), name="x"), keras.Input((2,), name="label")
+    encoder = keras.Model(
+        {"label": label, "x": x}, keras.layers.Dense(6)(keras.layers.Concatenate()([x, label]))
+    )
+    z = keras.Input((3,), name="z")
+    decoder = keras.Model(
+        [z, label], keras.layers.Dense(6)(keras.layers.Concatenate()([z, label])), name="decoder"
+    )
+    return VAE(encoder, decoder, likelihood=likelihoods.Bernoulli(), **parts)
+
+
+def conditional_batch(num_examples=16):
+    return {
+        "x": (rng.random((num_examples, 6)) < 0.5).astype(np.float32),
+        "label": np.eye(2, dtype=np.float32)[rng.integers(0, 2, num_examples)],
+    }
+
+
+def test_networks_get_the_entries_they_are_named_after():
+    model, batch = conditional_vae(), conditional_batch()
+    kernel, bias = model.decoder.layers[-1].get_weights()
+    _, z = model.infer(batch, 4)
+    conditions = np.broadcast_to(batch["label"], (4, 16, 2))
+    expected = np.concatenate([z, conditions], axis=-1) @ kernel + bias
+    np.testing.assert_allclose(model.decode(z, batch).distribution.logits, expected, atol=1e-5)
+    kernel, bias = model.encoder.layers[-1].get_weights()
+    mean = (np.concatenate([batch["x"], batch["label"]], axis=1) @ kernel + bias)[:, :3]
+    np.testing.assert_allclose(model.embed(batch), mean, atol=1e-5)
+
+
+@pytest.mark.parametrize("objective", [objectives.ELBO(), objectives.IWAE(num_samples=3)])
+def test_conditional_models_train_save_and_generate(objective, tmp_path):
+    model, batch = conditional_vae(objective=objective), conditional_batch()
+    model.compile("adam")
+    model.fit(batch, batch_size=8, verbose=0)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    one = loaded.generate(5, seed=2, label=[0.0, 1.0])
+    many = loaded.generate(5, seed=2, label=np.tile([[0.0, 1.0]], (5, 1)))
+    np.testing.assert_array_equal(one, many)
+    assert not np.allclose(one, loaded.generate(5, seed=2, label=[1.0, 0.0]))
+    np.testing.assert_array_equal(one, model.generate(5, seed=2, label=[0.0, 1.0]))
+    assert model.reconstruct(batch).shape == (16, 6)
+
+
+def test_conditions_are_checked():
+    model = conditional_vae()
+    with pytest.raises(ValueError, match=r"asks for the conditions \['label'\].*Received: \[\]"):
+        model.generate(3)
+    with pytest.raises(ValueError, match=r"'label'.*\(2,\).*\(3, 2\).*\(5,\)"):
+        model.generate(3, label=np.zeros(5))
+    with pytest.raises(ValueError, match=r"\['label', 'x'\].*\['x'\].*\['label'\] is missing"):
+        model.embed({"x": np.zeros((2, 6), "f")})
+
+
+def test_a_mask_hides_missing_values_in_training():
+    model = vae(likelihoods.Normal())
+    x = rng.normal(size=(32, 6)).astype(np.float32)
+    mask = (rng.random((32, 6)) < 0.5).astype(np.float32)
+    filled = np.where(mask > 0, x, 0.0).astype(np.float32)
+    model.compile("adam", run_eagerly=True)
+    history = model.fit({"x": filled, "mask": mask}, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    z = model.infer({"x": filled})[1]
+    one = model.log_likelihood({"x": filled, "mask": mask}, z)
+    other = model.log_likelihood({"x": np.where(mask > 0, x, 77.0), "mask": mask}, z)
+    np.testing.assert_allclose(one, other)
+
+
+def test_generate_is_a_pure_function_of_the_seed():
+    model = vae()
+    draws = model.sampling.draws.numpy()
+    images = model.generate(600, seed=7)
+    np.testing.assert_array_equal(images, model.generate(600, seed=7))
+    np.testing.assert_allclose(images[:3], model.generate(3, seed=7), atol=1e-6)
+    assert not np.allclose(images, model.generate(600, seed=8))
+    assert model.sampling.draws.numpy() == draws
+    by_hand = model.decode(model.prior.sample(3, seed=7)).mean()
+    np.testing.assert_allclose(images[:3], by_hand, atol=1e-6)
+
+
+def test_interpolation_is_a_line_in_latent_space():
+    model = vae()
+    a, b = data_for(model, 4), data_for(model, 8)[4:]
+    images = model.interpolate(a, b, steps=5)
+    assert images.shape == (4, 5, 6)
+    np.testing.assert_allclose(images[:, 0], model.reconstruct(a), atol=1e-6)
+    np.testing.assert_allclose(images[:, -1], model.reconstruct(b), atol=1e-6)
+    middle = (model.embed(a) + model.embed(b)) / 2
+    np.testing.assert_allclose(images[:, 2], model.decode(middle).mean(), atol=1e-6)
+
+
+def test_another_prior_over_the_same_layers():
+    model = vae()
+    model.step.assign(12)
+    model.sampling.draws.assign(5)
+    mixture = priors.NormalMixture(3, num_components=2)
+    other = model.with_prior(mixture)
+    assert other.prior is mixture
+    assert other.decoder is model.decoder
+    assert (int(other.step.numpy()), int(other.sampling.draws.numpy())) == (12, 5)
+    x = data_for(model, 4)
+    np.testing.assert_array_equal(other.reconstruct(x), model.reconstruct(x))
+    assert not np.allclose(other.generate(4), model.generate(4))
+    with pytest.raises(ValueError, match=r"no part \['priors'\].*'prior'"):
+        model.replace(priors=mixture)
+
+
+def test_sampling_in_a_functional_graph(tmp_path):
+    """The layer in a user's own Functional model: trained, predicted, saved, loaded."""
+    x = keras.Input((6,))
+    params = keras.layers.Dense(2 * 3)(x)
+    z = Sampling(seed=1)(params)
+    model = keras.Model(x, keras.layers.Dense(6, "sigmoid")(z))
+    model.compile("adam", "binary_crossentropy")
+    data = (rng.random((32, 6)) < 0.5).astype(np.float32)
+    model.fit(data, data, batch_size=8, verbose=0)
+    assert model.predict(data, verbose=0).shape == (32, 6)
+    sampling = next(layer for layer in model.layers if isinstance(layer, Sampling))
+    assert int(sampling.draws.numpy()) == 5
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(loaded.predict(data, verbose=0), model.predict(data, verbose=0))
+
+
+def test_a_vae_inside_a_functional_graph():
+    model = vae()
+    x = keras.Input((6,))
+    outer = keras.Model(x, keras.layers.Dense(1)(model(x)))
+    data = data_for(model, 4)
+    expected = outer.layers[-1](model.reconstruct(data))
+    np.testing.assert_allclose(outer.predict(data, verbose=0), expected, atol=1e-5)
+
+
+def encoder_decoder(encoder_size=6, latent_dim=3, decoder_size=6):
+    x, z = keras.Input((6,), name="x"), keras.Input((latent_dim,), name="z")
+    return (
+        keras.Model(x, keras.layers.Dense(encoder_size)(x)),
+        keras.Model(z, keras.layers.Dense(decoder_size)(z)),
+    )
+
+
+class OnTheSphere(priors.StandardNormal):
+    support = "sphere"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "parts", "words"),
+    [
+        ({"encoder_size": 5}, {}, r"Normal takes 6 parameters.*latent_dim=3.*\(None, 5\)"),
+        ({"decoder_size": 7}, {}, r"Bernoulli takes parameters of shape \(6,\).*\(7,\)"),
+        (
+            {"latent_dim": 4},
+            {"prior": priors.StandardNormal(3)},
+            "size 4.*StandardNormal.*latent_dim=3",
+        ),
+        (
+            {},
+            {"likelihood": likelihoods.Bernoulli(event_rank=3)},
+            r"event_rank=3.*\(6,\).*event_rank=1",
+        ),
+        (
+            {},
+            {"likelihood": likelihoods.Normal()},
+            r"Normal takes parameters of shape \(12,\).*\(6,\)",
+        ),
+        ({}, {"prior": OnTheSphere(3)}, "Normal draws.*'real'.*OnTheSphere.*'sphere'"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_naming_both(sizes, parts, words):
+    encoder, decoder = encoder_decoder(**sizes)
+    with pytest.raises(ValueError, match=words):
+        VAE(encoder, decoder, **({"likelihood": likelihoods.Bernoulli()} | parts))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"posterior": likelihoods.Normal()},
+        {"prior": posteriors.Normal()},
+        {"likelihood": posteriors.Normal()},
+        {"objective": "elbo"},
+    ],
+)
+def test_parts_of_the_wrong_kind_are_refused(parts):
+    with pytest.raises(TypeError, match=f"{next(iter(parts))} has to be a"):
+        VAE(*encoder_decoder(), **({"likelihood": likelihoods.Bernoulli()} | parts))
+
+
+def test_networks_without_known_inputs_are_refused():
+    encoder, decoder = encoder_decoder()
+    unbuilt = keras.Sequential([keras.layers.Dense(6)])
+    with pytest.raises(ValueError, match=r"encoder has no inputs yet.*keras.Input"):
+        VAE(unbuilt, decoder, likelihood=likelihoods.Bernoulli())
+    a, b = keras.Input((3,), name="a"), keras.Input((2,), name="b")
+    nameless = keras.Model([a, b], keras.layers.Concatenate()([a, b, b]))
+    with pytest.raises(ValueError, match=r"named 'z'.*\['a', 'b'\]"):
+        VAE(encoder, nameless, likelihood=likelihoods.Bernoulli())
+    with pytest.raises(TypeError, match=r"decoder has to be a keras\.Model"):
+        VAE(encoder, lambda z: z, likelihood=likelihoods.Bernoulli())
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: networks.mlp(6, 0), "latent_dim.*at least 1.*0"),
+        (lambda: networks.conv((784,), 2), r"\(784,\).*flat vectors.*mlp"),
+        (lambda: networks.conv((3, 28, 1), 2), "at least 4 x 4.*3 x 28"),
+        (lambda: networks.mlp(6, 2, output_mean=np.zeros(5)), r"output_mean.*\(6,\).*\(5,\)"),
+        (lambda: priors.StandardNormal(0), "latent_dim.*StandardNormal.*at least 1"),
+        (lambda: priors.NormalMixture(2, num_components=0), "num_components.*NormalMixture"),
+        (lambda: objectives.ELBO(beta=-1.0), "beta.*at least 0.*-1.0"),
+        (lambda: objectives.IWAE(num_samples=0), "num_samples.*IWAE.*0"),
+        (lambda: vae().generate(0), "num_samples.*at least 1.*0"),
+        (
+            lambda: vae().interpolate(np.zeros((1, 6)), np.zeros((1, 6)), steps=1),
+            "at least 2 points",
+        ),
+    ],
+)
+def test_bad_arguments_are_named(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def bad(value, index=(3, 2)):
+    x = np.zeros((8, 6), np.float32)
+    x[index] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (bad(np.nan), r"1 NaN or infinite.*\(3, 2\)"),
+        (bad(np.inf), r"1 NaN or infinite.*\(3, 2\)"),
+        (bad(0.4), "Bernoulli is defined for 0 or 1.*0.4.*dynamic.*static.*ContinuousBernoulli"),
+        (np.zeros((8, 5), np.float32), r"shape \(6,\).*\([84], 5\)"),
+        (np.zeros((8, 2, 3), np.float32), r"shape \(6,\).*\([84], 2, 3\)"),
+        (np.zeros((0, 6), np.float32), "empty"),
+    ],
+    ids=["nan", "inf", "grey", "width", "rank", "empty"],
+)
+@pytest.mark.parametrize(
+    "wrap", [np.asarray, lambda a: tf.data.Dataset.from_tensor_slices(a).batch(4)]
+)
+def test_data_that_do_not_fit_are_refused_before_training(data, words, wrap):
+    model = vae()
+    model.compile("adam")
+    before = model.get_weights()
+    for use in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=words):
+            use(wrap(data), verbose=0)
+    with pytest.raises(ValueError, match=words):
+        model.fit(data_for(model, 8), validation_data=wrap(data), verbose=0)
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_endless_data_need_a_length():
+    model = vae()
+    model.compile("adam")
+    endless = tf.data.Dataset.from_tensor_slices(data_for(model, 8)).batch(4).repeat()
+    with pytest.raises(ValueError, match="steps_per_epoch"):
+        model.fit(endless, verbose=0)
+    model.fit(endless, steps_per_epoch=3, verbose=0)
+    assert int(model.step.numpy()) == 3
+
+
+def test_graph_mode_training_is_repeatable():
+    """Two models of one seed, trained in graph mode: the same weights to the bit."""
+
+    def trained():
+        keras.utils.set_random_seed(3)
+        model = vae()
+        model.compile("adam", jit_compile=False)
+        model.fit(data_for(model, 64), batch_size=8, epochs=3, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    for a, b in zip(trained(), trained(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+TWO_REPLICAS = """
+import numpy as np, tensorflow as tf, keras
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+from conformance.rows import data_for, vae
+from keras_vae import posteriors
+
+def trained(strategy):
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        model = vae()
+        model.compile(keras.optimizers.SGD(0.1))
+    x = np.repeat(data_for(model, 8), 400, axis=0)[np.random.default_rng(0).permutation(3200)]
+    start = [w.copy() for w in model.get_weights()]
+    data = tf.data.Dataset.from_tensor_slices(x).batch(3200)
+    model.fit(data, verbose=0)
+    return np.concatenate([(a - b).ravel() for a, b in zip(model.get_weights()[:8], start[:8])])
+
+one = trained(tf.distribute.OneDeviceStrategy("CPU:0"))
+two = trained(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+print("ratio", float(one @ two / (one @ one)), "cosine", float(one @ two / np.linalg.norm(one) / np.linalg.norm(two)))
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    model = vae()
+seeds = strategy.experimental_local_results(strategy.run(model.sampling.next_seed))
+print("differ", bool(np.any(seeds[0].numpy() != seeds[1].numpy())), "draws", int(model.sampling.draws.numpy()))
+"""
+
+
+def test_two_replicas_train_as_one():
+    """Plain SGD, whose step shows a factor of N: the same update; and each replica has its own noise."""
+    folder = Path(__file__).parent
+    result = subprocess.run(
+        [sys.executable, "-c", TWO_REPLICAS],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    words = result.stdout.split()
+    values = dict(zip(words[::2], words[1::2], strict=True))
+    assert float(values["ratio"]) == pytest.approx(1.0, abs=0.05)
+    assert float(values["cosine"]) > 0.99
+    assert (values["differ"], values["draws"]) == ("True", "1")

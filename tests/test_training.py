@@ -1,0 +1,304 @@
+"""Runs: what the folder holds, which epoch is kept, resuming to the bit, divergence, Ctrl-C."""
+
+import csv
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+
+from keras_vae import training
+from keras_vae.training import Recipe, Run, TrainingDiverged, callbacks
+from keras_vae.training.callbacks import averaged_weights
+from keras_vae.training.recipe import adam, steps_per_execution
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """300 grey images of 8 x 8, half of each dark, in an .npy file."""
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("data") / "images.npy"
+    bright = rng.random((300, 8, 1, 1)) < 0.5
+    np.save(path, (255 * rng.random((300, 8, 8, 1)) * bright).astype(np.uint8))
+    return path
+
+
+@pytest.fixture(scope="module")
+def recipe(images):
+    return Recipe(
+        data=str(images),
+        protocol="dynamic",
+        hidden=(16,),
+        latent_dim=3,
+        epochs=4,
+        batch_size=20,
+        jit_compile=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(recipe, tmp_path_factory):
+    """An uninterrupted run of four epochs."""
+    return training.train(recipe, tmp_path_factory.mktemp("runs") / "whole", console=QUIET)
+
+
+def weights(run):
+    model = keras.saving.load_model(run.model_path)
+    return [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
+
+
+def assert_same_run(left, right):
+    for a, b in zip(weights(left), weights(right), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert left.history() == right.history()
+    newest = [sorted((run.path / "state").glob("*.npz"))[-1] for run in (left, right)]
+    assert newest[0].name == newest[1].name
+    with np.load(newest[0]) as a, np.load(newest[1]) as b:
+        for name in a.files:
+            np.testing.assert_array_equal(a[name], b[name])
+
+
+def test_a_run_folder_holds_what_it_promises(run, recipe):
+    names = {path.name for path in run.path.iterdir()}
+    assert names == {
+        "config.json",
+        "model.keras",
+        "history.csv",
+        "report.md",
+        "state",
+        "tensorboard",
+        "learning_curves.png",
+        "samples.png",
+        "reconstructions.png",
+    }
+    config = json.loads((run.path / "config.json").read_text())
+    assert Recipe.from_json(config["recipe"]) == recipe
+    assert set(config["versions"]) >= {"keras-vae", "tensorflow", "keras", "python"}
+    assert config["data"]["sha256"] == run.data.fingerprints
+    rows = list(csv.DictReader((run.path / "history.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert {"loss", "rate", "distortion", "val_negative_elbo"} <= set(rows[0])
+    report = (run.path / "report.md").read_text()
+    assert f"{min(run.history()['val_negative_elbo']):.2f}" in report
+    assert len(list((run.path / "state").iterdir())) == 2, "the last two states are kept"
+
+
+def test_the_kept_model_is_the_best_of_the_averaged_ones(run):
+    history = run.history()["val_negative_elbo"]
+    best = int(np.argmin(history)) + 1
+    assert int(run.model.step.numpy()) == best * run.data.steps_per_epoch
+
+
+def test_tensorboard_has_terms_and_pictures(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run.path / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    scalars, images = {"loss", "val_negative_elbo", "learning_rate"}, {"samples", "reconstructions"}
+    assert scalars | images <= set(tags["tensors"])
+    assert len(events.Tensors("loss")) == 4
+    width, height, *pictures = events.Tensors("samples")[-1].tensor_proto.string_val
+    assert (int(width), int(height)) == (8 * 10 + 2, 3 * 10 + 2)
+    assert pictures[0].startswith(b"\x89PNG")
+
+
+def test_the_same_recipe_gives_the_same_run(run, recipe, tmp_path):
+    assert_same_run(training.train(recipe, tmp_path / "again", console=QUIET), run)
+
+
+def interrupted(recipe, path, monkeypatch, epoch, batch=0):
+    """A run stopped by Ctrl-C at a batch (from 0) of an epoch (from 0)."""
+    check = callbacks.StopAtNaN.on_train_batch_end
+
+    def check_and_interrupt(self, at, logs=None):
+        check(self, at, logs)
+        if (self.epoch - 1, at) >= (epoch, batch):
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.StopAtNaN, "on_train_batch_end", check_and_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(recipe, path, console=QUIET)
+    return Run(path)
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_resumed_run_is_the_uninterrupted_one(run, recipe, tmp_path, monkeypatch, epoch):
+    """Stopped in the middle of an epoch: weights, optimiser, draws, best model, history, to the bit."""
+    stopped = interrupted(recipe, tmp_path / "stopped", monkeypatch, epoch)
+    assert len(stopped.history()["loss"]) == epoch
+    assert_same_run(training.resume(tmp_path / "stopped", console=QUIET), run)
+
+
+def test_a_damaged_newest_state_falls_back_to_the_one_before(run, recipe, tmp_path, monkeypatch):
+    stopped = interrupted(recipe, tmp_path / "stopped", monkeypatch, 3)
+    newest = sorted((stopped.path / "state").glob("*.npz"))[-1]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(content)
+    with pytest.warns(UserWarning, match=f"{newest.name} is damaged"):
+        resumed = training.resume(tmp_path / "stopped", console=QUIET)
+    assert_same_run(resumed, run)
+
+
+def test_ctrl_c_in_the_first_epoch_keeps_a_model_and_resumes(run, recipe, tmp_path, monkeypatch):
+    stopped = interrupted(recipe, tmp_path / "stopped", monkeypatch, 0, batch=3)
+    assert stopped.model.generate(2).shape == (2, 8, 8, 1)
+    assert_same_run(training.resume(tmp_path / "stopped", console=QUIET), run)
+
+
+def test_early_stopping_watches_the_bound_and_survives_a_restart(recipe, tmp_path, monkeypatch):
+    """With a learning rate that only does harm, the run ends `patience` epochs after its best."""
+    harmful = dataclasses.replace(recipe, learning_rate=2.0, patience=2, epochs=12)
+    whole = training.train(harmful, tmp_path / "whole", console=QUIET)
+    history = whole.history()["val_negative_elbo"]
+    assert len(history) < 12
+    assert len(history) == int(np.argmin(history)) + 1 + 2
+    interrupted(harmful, tmp_path / "stopped", monkeypatch, 1)
+    assert_same_run(training.resume(tmp_path / "stopped", console=QUIET), whole)
+
+
+def test_warm_up_is_chosen_by_the_bound_that_is_not_annealed(recipe, tmp_path):
+    annealed = dataclasses.replace(recipe, warm_up=3)
+    run = training.train(annealed, tmp_path / "run", console=QUIET)
+    history = run.history()
+    bound = np.array(history["val_distortion"]) + history["val_rate"]
+    np.testing.assert_allclose(history["val_negative_elbo"], bound, rtol=1e-5)
+    beta = (np.array(history["val_loss"]) - history["val_distortion"]) / history["val_rate"]
+    np.testing.assert_allclose(beta, [1 / 3, 2 / 3, 1, 1], atol=1e-3)
+    best = int(np.argmin(history["val_negative_elbo"])) + 1
+    assert int(run.model.step.numpy()) == best * run.data.steps_per_epoch
+
+
+def test_a_loss_that_becomes_nan_stops_the_run_and_keeps_the_last_good_model(
+    recipe, tmp_path, monkeypatch
+):
+    class Poison(callbacks.ProgressBar):
+        """Spoils a weight at the start of the third epoch."""
+
+        def on_epoch_begin(self, epoch, logs=None):
+            super().on_epoch_begin(epoch)
+            if epoch == 2:
+                bias = self.model.decoder.layers[-2].bias
+                bias.assign(np.full(bias.shape, np.nan))
+
+    monkeypatch.setattr("keras_vae.training.loop.ProgressBar", Poison)
+    with pytest.raises(
+        TrainingDiverged, match=r"NaN or infinite in epoch 3\..*kept in .*model\.keras"
+    ):
+        training.train(recipe, tmp_path / "run", console=QUIET)
+    run = Run(tmp_path / "run")
+    assert len(run.history()["loss"]) == 2
+    assert np.isfinite(np.concatenate([w.ravel() for w in run.model.get_weights()])).all()
+
+
+def test_averaged_weights_come_and_go(recipe):
+    splits = recipe.load_data()
+    model = recipe.build(splits)
+    model.fit(splits.train, steps_per_epoch=splits.steps_per_epoch, verbose=0)
+    raw = [np.asarray(v) + 0.5 for v in model.trainable_variables]
+    for variable, value in zip(model.trainable_variables, raw, strict=True):
+        variable.assign(value)
+    with averaged_weights(model):
+        inside = [np.asarray(v) for v in model.trainable_variables]
+    assert all(np.abs(a - b).max() > 0.1 for a, b in zip(raw, inside, strict=True))
+    for a, b in zip(raw, model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 100, 100_000])
+def test_the_learning_rate_rises_and_falls_to_nothing(steps):
+    schedule = adam(1e-3, steps).learning_rate
+    optimizer = adam(1e-3, steps)
+    optimizer.build([])
+    rates = [float(optimizer._learning_rate(s)) for s in np.linspace(0, steps, 50).astype(int)]
+    assert max(rates) <= 1e-3 * 1.0001
+    assert rates[-1] < 1e-4 or steps < 3
+    assert schedule is not None
+
+
+def test_steps_per_execution_divide_the_epoch():
+    assert [steps_per_execution(n) for n in (429, 468, 31, 1, 64)] == [13, 26, 31, 1, 32]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network": "mpl"}, "Unknown network 'mpl'.*mlp, conv.*Did you mean mlp"),
+        ({"likelihood": "bernuli"}, "Unknown likelihood.*Did you mean bernoulli"),
+        ({"prior": "vampire"}, "Unknown prior 'vampire'.*normal, mixture"),
+        ({"objective": "elbow"}, "Did you mean elbo"),
+        ({"epochs": 0}, "epochs has to be at least 1.*0"),
+        ({"learning_rate": float("nan")}, "learning_rate.*nan"),
+        ({"warm_up": -1}, "warm_up.*-1"),
+        (
+            {"likelihood": "bernoulli", "protocol": "grey"},
+            "Bernoulli is defined for 0 or 1.*dynamic",
+        ),
+        ({"batch_size": 1000}, "fewer training examples than one batch.*1,000.*240"),
+        ({"network": "conv", "hidden": (4, 4, 4, 4)}, "at least 16 x 16.*8 x 8"),
+    ],
+)
+def test_unfit_recipes_are_refused_before_a_folder_is_made(recipe, tmp_path, changes, words):
+    with pytest.raises(ValueError, match=words):
+        training.train(dataclasses.replace(recipe, **changes), tmp_path / "run", console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
+def test_folders_of_others_are_left_alone(recipe, run, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    for overwrite in (False, True):
+        with pytest.raises(FileExistsError, match="did not write"):
+            training.train(recipe, tmp_path / "mine", overwrite=overwrite, console=QUIET)
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
+    before = run.model_path.read_bytes()
+    with pytest.raises(FileExistsError, match=r"earlier result.*--resume.*--overwrite"):
+        training.train(recipe, run.path, console=QUIET)
+    assert run.model_path.read_bytes() == before
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="is a file"):
+        training.train(recipe, tmp_path / "file", console=QUIET)
+
+
+def test_unfit_run_folders_say_what_is_wrong(run, recipe, images, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no run folder.*keras-vae train"):
+        Run(tmp_path / "nowhere")
+    (tmp_path / "foreign").mkdir()
+    with pytest.raises(ValueError, match="not a run folder"):
+        Run(tmp_path / "foreign")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    config = (run.path / "config.json").read_text()
+    for text in (config[: len(config) // 2], "[]", config.replace('"latent_dim"', '"latent"')):
+        (broken / "config.json").write_text(text)
+        with pytest.raises(ValueError, match="not a run folder of keras-vae"):
+            Run(broken)
+    (broken / "config.json").write_text(config)
+    with pytest.raises(FileNotFoundError, match=r"no model\.keras"):
+        _ = Run(broken).model
+    model = run.model_path.read_bytes()
+    for content in (b"", b"not a zip", model[: len(model) // 2]):
+        (broken / "model.keras").write_bytes(content)
+        with pytest.raises(ValueError, match=r"model\.keras cannot be loaded; it is damaged"):
+            _ = Run(broken).model
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(broken / "model.keras")
+    with pytest.raises(ValueError, match="holds a Sequential"):
+        _ = Run(broken).model
+
+
+def test_changed_data_are_noticed(recipe, images, tmp_path):
+    data = tmp_path / "data.npy"
+    data.write_bytes(images.read_bytes())
+    short = dataclasses.replace(recipe, data=str(data), epochs=1)
+    run = training.train(short, tmp_path / "run", console=QUIET)
+    changed = np.load(data)
+    changed[0, 0, 0, 0] ^= 255
+    np.save(data, changed)
+    with pytest.raises(ValueError, match=r"not those that .* was trained on"):
+        _ = Run(run.path).data
