@@ -1,5 +1,6 @@
 """The command line: `keras-vae COMMAND --help`.
- A module beside the package, so that help and shell completion answer without importing TensorFlow;
+
+A module beside the package, so that help and shell completion answer without importing TensorFlow;
 every command imports what it needs when it runs.
 """
 
@@ -33,11 +34,14 @@ def main() -> None:
     """Runs the command line; a failure is one line on standard error and exit code 1."""
     try:
         app()
-    except (ValueError, OSError, RuntimeError) as error:
+    except Exception as error:
         if os.environ.get("KERAS_VAE_DEBUG"):
             raise
+        text = str(error)
+        if not isinstance(error, ValueError | OSError | RuntimeError):  # not one that we raise
+            text = f"{type(error).__name__}: {text} (KERAS_VAE_DEBUG=1 shows where)"
         errors.print("[bold red]Error:[/]", end=" ")
-        errors.print(str(error) or type(error).__name__, markup=False, highlight=False)
+        errors.print(text, markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
 
 
@@ -230,11 +234,12 @@ def reconstruct(
     """Encode and decode examples again."""
     opened = _open_run(run)
     from keras_vae import pictures
+    from keras_vae.training.results import examples
 
     pictures.check_output(output, opened.model.event_shape)
-    originals = opened.data.examples(split, num_examples)
+    originals = examples(opened.data, split, num_examples)
     pictures.save(output, opened.model.reconstruct(originals), beside=originals)
-    console.print(f"{num_examples} reconstructions: {output}", highlight=False)
+    console.print(f"{len(originals)} reconstructions: {output}", highlight=False)
 
 
 @app.command()

@@ -19,17 +19,27 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary sibling to write a file or a folder to; it takes the place of `path` on
     success only.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    new, replaced = scratch / "new" / path.name, scratch / "replaced"
+    new.parent.mkdir()
     try:
-        new = scratch / path.name
         yield new
         if new.is_file():
+            if path.is_dir():
+                raise IsADirectoryError(
+                    f"{path} is a folder. Expected the name of a file to write."
+                )
             _sync(new)
-        if path.is_dir() and not path.is_symlink():
-            path.rename(scratch / "replaced")
-        new.replace(path)
+        elif path.exists() and new.is_dir():
+            path.rename(replaced)
+        try:
+            new.replace(path)
+        except BaseException:
+            if replaced.exists():
+                replaced.rename(path)
+            raise
         _sync(path.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -78,8 +88,8 @@ def claim_folder(path: str | os.PathLike[str], kind: str, *, overwrite: bool) ->
             )
         if config[MARKER]["kind"] != kind:
             raise FileExistsError(
-                f"{path} holds another result of keras-vae (a {config[MARKER]['kind']}, not a "
-                f"{kind}); nothing was changed. Choose another folder."
+                f"{path} holds another result of keras-vae: {config[MARKER]['kind']}. Expected: "
+                f"{kind}, or an empty folder. Nothing was changed. Choose another folder."
             )
         if not overwrite:
             raise FileExistsError(

@@ -5,9 +5,11 @@ voice.
 import copy
 import dataclasses
 import math
+import numbers
 from typing import Any, Self, TypeVar, dataclass_transform
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
@@ -35,11 +37,31 @@ class Configurable:
 
     def get_config(self) -> dict[str, Any]:
         fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
-        return {f.name: keras.saving.serialize_keras_object(getattr(self, f.name)) for f in fields}
+        values = {f.name: getattr(self, f.name) for f in fields}
+        return {
+            name: keras.saving.serialize_keras_object(
+                value.item() if isinstance(value, np.generic) else value
+            )
+            for name, value in values.items()
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{k: keras.saving.deserialize_keras_object(v) for k, v in config.items()})
+
+
+class StatefulPart(keras.layers.Layer):
+    """A part that learns or stores: a layer whose weights are float32 wherever they are read.
+
+    Under a mixed policy Keras hands out a layer's weights in half precision while a model of that
+    policy is called; densities need them as they are.
+    """
+
+    def __init__(self, dtype="float32", **kwargs):
+        super().__init__(dtype=dtype, **kwargs)
+
+    def add_weight(self, *args: Any, **kwargs: Any):
+        return super().add_weight(*args, **{**kwargs, "autocast": False})
 
 
 def at_step(part: T, step: tf.Tensor | int) -> T:
@@ -75,22 +97,27 @@ def name_of(part) -> str:
     return type(part).__name__
 
 
-def check_positive(owner, **values):
-    """Raises `ValueError` for the first value that is not a finite number above zero."""
+def check_positive(owner: str, **values):
+    """Raises `ValueError` for the first value that is not a finite number above zero.
+
+    Schedules pass: their values are known in training only.
+    """
     for name, value in values.items():
-        if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+        if isinstance(value, Schedule):
+            continue
+        if not (isinstance(value, numbers.Real) and 0 < float(value) < math.inf):
             raise ValueError(
-                f'Invalid value received for argument "{name}" of {name_of(owner)}. '
+                f'Invalid value received for argument "{name}" of {owner}. '
                 f"Expected a finite number above 0. Received: {value!r}"
             )
 
 
-def check_count(owner, least: int = 1, **values):
+def check_count(owner: str, least: int = 1, **values):
     """Raises `ValueError` for the first value that is not an integer of at least `least`."""
     for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
             raise ValueError(
-                f'Invalid value received for argument "{name}" of {name_of(owner)}. '
+                f'Invalid value received for argument "{name}" of {owner}. '
                 f"Expected an integer of at least {least}. Received: {value!r}"
             )
 

@@ -1,5 +1,6 @@
 """The whole road once: MNIST, training, honest likelihood, pictures, SavedModel, LiteRT, a report."""
 
+import dataclasses
 import json
 import math
 import os
@@ -17,7 +18,7 @@ from keras_vae.evaluation import LogLikelihood, log_likelihood
 from keras_vae.export import LiteRTDecoder, Parity, export
 from keras_vae.training import Recipe, Run, train
 
-RECIPE = Recipe(data="mnist", protocol="dynamic", latent_dim=20)
+RECIPE = Recipe(data="mnist", protocol="dynamic", latent_dim=20, batch_size=250, learning_rate=1e-2)
 _FEWEST_EPOCHS, _MOST_EPOCHS = 3, 100
 
 
@@ -69,15 +70,13 @@ def run_demo(
     """
     console = console or Console()
     begun = time.perf_counter()
+    recipe = dataclasses.replace(RECIPE, epochs=1 if epochs is None else epochs, seed=seed)
     folder = _files.claim_folder(output, "demo", overwrite=True)
     _files.write(folder / "config.json", json.dumps(_files.marker("demo"), indent=2) + "\n")
 
     if epochs is None:
         console.print("measuring the speed of this machine")
-        epochs = epochs_within(RECIPE, minutes)
-    recipe = Recipe(
-        **(RECIPE.to_json() | {"epochs": epochs, "seed": seed, "hidden": RECIPE.hidden})
-    )
+        recipe = dataclasses.replace(recipe, epochs=epochs_within(recipe, minutes))
     training_begun = time.perf_counter()
     run = train(recipe, folder / "run", overwrite=True, console=console)
     training = time.perf_counter() - training_begun

@@ -1,5 +1,6 @@
 """Likelihoods p(x|z): how the decoder's output becomes a distribution over data.
- The decoder gives `params` whose last axis holds every parameter of every channel: for data with
+
+The decoder gives `params` whose last axis holds every parameter of every channel: for data with
 shape [..., H, W, C] under a family with two parameters per channel, params are [..., H, W, 2 C].
 `event_rank` says how many trailing axes are one example: 3 for images [H, W, C], 1 for vectors.
 Log-probabilities are summed over the event, in nats and float32.
@@ -15,6 +16,7 @@ import tensorflow_probability as tfp
 
 from keras_vae._parts import (
     Configurable,
+    StatefulPart,
     check_count,
     check_positive,
     name_of,
@@ -84,10 +86,12 @@ class Likelihood(abc.ABC):
         """Log p(x|z) in nats, summed over the event.
 
         Args:
-            params: [..., *event with its last axis multiplied]. x: [..., *event]; broadcasts
-            against `params` from the left, as for K samples of z per example. mask: like x: 1 where
-            x is observed, 0 where it is missing. A missing element adds nothing, and
-                whatever stands in its place (NaN included) reaches neither value nor gradient.
+            params: [..., *event with its last axis multiplied].
+            x: [..., *event]; broadcasts against `params` from the left, as for K samples of z per
+                example.
+            mask: like x, 1 where x is observed and 0 where it is missing. A missing element adds
+                nothing, and whatever stands in its place (NaN included) reaches neither value nor
+                gradient.
             training: for likelihoods that estimate a parameter from the batch.
 
         Returns:
@@ -129,7 +133,7 @@ class _LocationScale(Likelihood, Configurable):
 
     def __post_init__(self):
         if self.scale is not None:
-            check_positive(self, scale=self.scale)
+            check_positive(name_of(self), scale=self.scale)
 
     def params_size(self, channels):
         return 2 * channels if self.scale is None else channels
@@ -166,8 +170,9 @@ class Normal(_LocationScale):
         event_rank: number of trailing axes of one example.
 
     Example:
-        >>> Normal(scale=0.1, event_rank=3).log_prob(tf.zeros([4, 28, 28, 1]), tf.zeros([4, 28, 28,
-        1])).shape TensorShape([4])
+        >>> images = tf.zeros([4, 28, 28, 1])
+        >>> Normal(scale=0.1, event_rank=3).log_prob(images, images).shape
+        TensorShape([4])
 
     References:
         Kingma and Welling, Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114, appendix C.2.
@@ -213,14 +218,14 @@ class StudentT(_LocationScale):
 
     def __post_init__(self):
         super().__post_init__()
-        check_positive(self, df=self.df)
+        check_positive(name_of(self), df=self.df)
 
     def elementwise(self, params):
         return tfd.StudentT(self.df, *self._loc_and_scale(params))
 
 
 @register
-class SharedScaleNormal(keras.layers.Layer, Likelihood):
+class SharedScaleNormal(StatefulPart, Likelihood):
     """p(x|z) = prod N(x_i; loc_i, scale^2) with one learned scale for all of x.
 
     The scale is a weight of the likelihood, trained with the model; the decoder gives `loc` only.
@@ -240,9 +245,9 @@ class SharedScaleNormal(keras.layers.Layer, Likelihood):
         2020, arXiv:2006.13202 (the shared sigma of section 3).
     """
 
-    def __init__(self, initial_scale: float = 1.0, event_rank: int = 1, dtype="float32", **kwargs):
-        super().__init__(dtype=dtype, **kwargs)
-        check_positive(self, initial_scale=initial_scale)
+    def __init__(self, initial_scale: float = 1.0, event_rank: int = 1, **kwargs):
+        super().__init__(**kwargs)
+        check_positive(name_of(self), initial_scale=initial_scale)
         self.initial_scale, self.event_rank = initial_scale, event_rank
         log_variance = keras.initializers.Constant(2.0 * float(np.log(initial_scale)))
         self.log_variance = self.add_weight(shape=(), initializer=log_variance, name="log_variance")
@@ -372,7 +377,7 @@ class Categorical(Likelihood, Configurable):
     event_rank: int = 1
 
     def __post_init__(self):
-        check_count(self, least=2, num_categories=self.num_categories)
+        check_count(name_of(self), least=2, num_categories=self.num_categories)
 
     def params_size(self, channels):
         return self.num_categories * channels

@@ -1,6 +1,7 @@
 """Encoders and decoders: plain Keras models, ready to use as they are or to be replaced by your
 own.
- An encoder maps x to the posterior's parameters, a decoder maps z to the likelihood's. Builders ask
+
+An encoder maps x to the posterior's parameters, a decoder maps z to the likelihood's. Builders ask
 both parts how many parameters they take, so networks and parts always fit.
 """
 
@@ -22,12 +23,13 @@ def input_names(network: keras.Model) -> list[str]:
     return [tensor.name for tensor in network.inputs]
 
 
-def call_by_name(network: keras.Model, entries: dict, *, training=False) -> tf.Tensor:
-    """Calls a network on those entries that its inputs are named after; one with a single input
-    takes the first.
+def call_by_name(network: keras.Model, main: str, entries: dict, *, training=False) -> tf.Tensor:
+    """Calls a network on those entries that its inputs are named after.
+
+    One with a single input takes the entry `main`, whatever its own name.
     """
     if len(network.inputs) == 1:
-        return network(next(iter(entries.values())), training=training)
+        return network(entries[main], training=training)
     return network(
         keras.tree.map_structure(lambda tensor: entries[tensor.name], network.input),
         training=training,
@@ -40,15 +42,16 @@ def over_samples(
     """Calls a decoder on z with any number of leading sample axes, all in one pass.
 
     Args:
-        network: takes "z" [N, D] and, by name, conditions [N, ...]. z: [..., B, D]. conditions:
-        name -> [B, ...], repeated over the leading axes of z; what the network does not ask for is
-            left out.
+        network: takes "z" [N, D] and, by name, conditions [N, ...].
+        z: [..., B, D].
+        conditions: name -> [B, ...], repeated over the leading axes of z; what the network does not
+            ask for is left out.
 
     Returns:
         [..., B, *the network's output shape].
     """
     if len(z.shape) == 2:
-        return call_by_name(network, {"z": z, **conditions}, training=training)
+        return call_by_name(network, "z", {**conditions, "z": z}, training=training)
     leading = tf.shape(z)[:-1]
 
     def fold(condition):
@@ -58,7 +61,7 @@ def over_samples(
 
     asked = {name: fold(conditions[name]) for name in input_names(network) if name in conditions}
     flat = tf.reshape(z, [-1, z.shape[-1]])
-    output = call_by_name(network, {"z": flat, **asked}, training=training)
+    output = call_by_name(network, "z", {**asked, "z": flat}, training=training)
     unfolded = tf.reshape(output, tf.concat([leading, tf.shape(output)[1:]], axis=0))
     return tf.ensure_shape(unfolded, [*z.shape[:-1], *output.shape[1:]])
 
@@ -110,13 +113,15 @@ def mlp(
     on the way out.
 
     Args:
-        input_shape: shape of one example: 784, (784,) or (28, 28, 1). latent_dim: size of z.
+        input_shape: shape of one example: 784, (784,) or (28, 28, 1).
+        latent_dim: size of z.
         hidden: units of the encoder's hidden layers, first to last; the decoder has them in
-        reverse. activation: of the hidden layers, any Keras name. posterior: how many parameters
-        per latent dimension; diagonal `Normal` by default. likelihood: how many parameters per
-        channel; `Bernoulli` by default. output_mean: mean of the data, a number or an array of
-        shape `input_shape`: the decoder then starts from
-            p(x) = the data's mean instead of one half, which saves the first epochs.
+            reverse.
+        activation: of the hidden layers, any Keras name.
+        posterior: how many parameters per latent dimension; diagonal `Normal` by default.
+        likelihood: how many parameters per channel; `Bernoulli` by default.
+        output_mean: mean of the data, a number or an array of shape `input_shape`: the decoder then
+            starts from p(x) = the data's mean instead of one half, which saves the first epochs.
 
     Returns:
         encoder: x [B, *input_shape] -> params [B, posterior.params_size(latent_dim)], input named
@@ -178,13 +183,15 @@ def conv(
     Args:
         input_shape: (height, width, channels); sizes that do not halve evenly are cropped on the
             way out.
-        latent_dim: size of z. filters: channels of the encoder's levels, first to last; the decoder
-        has them in reverse. kernel_size: of every convolution. units: of the dense layer between
-        the convolutions and z. activation: of all hidden layers, any Keras name. posterior: how
-        many parameters per latent dimension; diagonal `Normal` by default. likelihood: how many
-        parameters per channel; `Bernoulli` by default. output_mean: mean of the data, a number or
-        an array that broadcasts to `input_shape`; the decoder's
-            output bias, one per channel, starts from it.
+        latent_dim: size of z.
+        filters: channels of the encoder's levels, first to last; the decoder has them in reverse.
+        kernel_size: of every convolution.
+        units: of the dense layer between the convolutions and z.
+        activation: of all hidden layers, any Keras name.
+        posterior: how many parameters per latent dimension; diagonal `Normal` by default.
+        likelihood: how many parameters per channel; `Bernoulli` by default.
+        output_mean: mean of the data, a number or an array that broadcasts to `input_shape`; the
+            decoder's output bias, one per channel, starts from it.
 
     Returns:
         encoder, decoder: as `mlp` gives them.

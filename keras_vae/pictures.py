@@ -43,8 +43,10 @@ def image_grid(images: np.ndarray, columns: int | None = None, padding: int = 2)
         >>> image_grid(np.ones([6, 28, 28, 1]), columns=3).shape
         (62, 92, 1)
     """
-    if images.ndim != 4 or not is_image(images.shape[1:]):
-        raise ValueError(f"Expected images [N, H, W, 1 or 3]. Received shape {images.shape}.")
+    if images.ndim != 4 or not is_image(images.shape[1:]) or len(images) == 0:
+        raise ValueError(
+            f"Expected images [N, H, W, 1 or 3], N > 0. Received shape {images.shape}."
+        )
     columns = columns or math.ceil(math.sqrt(len(images)))
     rows = math.ceil(len(images) / columns)
     _, height, width, channels = images.shape
@@ -81,7 +83,10 @@ def save_png(path: str | os.PathLike[str], grid: np.ndarray, scale: int = 1) -> 
 
 
 def latent_map(
-    path: str | os.PathLike[str], z: np.ndarray, labels: np.ndarray | None = None
+    path: str | os.PathLike[str],
+    z: np.ndarray,
+    labels: np.ndarray | None = None,
+    of: str = "test examples",
 ) -> None:
     """Plots embeddings on their first two principal axes, coloured by label.
 
@@ -89,7 +94,10 @@ def latent_map(
         path: PNG file to write.
         z: float [N, latent_dim].
         labels: int [N], or None.
+        of: what the N are, for the title.
     """
+    if len(z) < 2:
+        raise ValueError(f"A map needs at least 2 examples. Received: {len(z)}")
     centred = z - z.mean(axis=0)
     _, spread, axes = np.linalg.svd(centred, full_matrices=False)
     flat = centred @ axes[:2].T
@@ -97,9 +105,8 @@ def latent_map(
     figure, ax = _figure(6.4, 5.4)
     if flat.shape[1] == 1:
         flat = np.concatenate([flat, np.zeros_like(flat)], axis=1)
-    points = ax.scatter(
-        flat[:, 0], flat[:, 1], c=labels, cmap="tab10", s=4, alpha=0.7, linewidths=0
-    )
+    style = {} if labels is None else {"c": labels, "cmap": "tab10"}
+    points = ax.scatter(flat[:, 0], flat[:, 1], s=4, alpha=0.7, linewidths=0, **style)
     if labels is not None:
         ax.legend(
             *points.legend_elements(),
@@ -110,7 +117,7 @@ def latent_map(
         )
     for name, part in zip(("x", "y"), share, strict=False):
         ax.set(**{f"{name}label": f"principal axis ({part:.0%} of the variance)"})
-    ax.set_title(f"posterior means of {len(z):,} test examples")
+    ax.set_title(f"posterior means of {len(z):,} {of}")
     _save(figure, path)
 
 

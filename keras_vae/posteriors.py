@@ -1,5 +1,6 @@
 """Approximate posteriors q(z|x): how a network's output becomes a distribution over latents.
- A posterior without weights is a frozen value object; one that learns (a flow) is a Keras layer.
+
+A posterior without weights is a frozen value object; one that learns (a flow) is a Keras layer.
 Both have the methods of `Posterior`, and models call those, never `__call__`.
 """
 

@@ -1,5 +1,6 @@
 """Priors p(z), each a push-forward of standard normals with a density.
- `transform` is built from LiteRT built-ins only and is what training, the SavedModel and the LiteRT
+
+`transform` is built from LiteRT built-ins only and is what training, the SavedModel and the LiteRT
 file all share; `distribution` is what densities and KL terms use. The two must describe the same
 p(z).
 """
@@ -11,7 +12,7 @@ import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_vae._parts import check_count, register, scale_of
+from keras_vae._parts import StatefulPart, check_count, name_of, register, scale_of
 from keras_vae.sampling import as_seed, normals, pick
 
 tfd = tfp.distributions
@@ -19,8 +20,8 @@ tfd = tfp.distributions
 __all__ = ["NormalMixture", "Prior", "StandardNormal"]
 
 
-class Prior(keras.layers.Layer, abc.ABC):
-    """Base of all priors: a float32 Keras layer that models use through its named methods.
+class Prior(StatefulPart, abc.ABC):
+    """Base of all priors: a Keras layer that models use through its named methods.
 
     Attributes:
         latent_dim: size of z.
@@ -32,9 +33,9 @@ class Prior(keras.layers.Layer, abc.ABC):
     support: ClassVar[str] = "real"
     factorized: ClassVar[bool] = False
 
-    def __init__(self, latent_dim: int, dtype="float32", **kwargs):
-        super().__init__(dtype=dtype, **kwargs)
-        check_count(self, latent_dim=latent_dim)
+    def __init__(self, latent_dim: int, **kwargs):
+        super().__init__(**kwargs)
+        check_count(name_of(self), latent_dim=latent_dim)
         self.latent_dim = latent_dim
         self.built = True
 
@@ -90,9 +91,8 @@ class NormalMixture(Prior):
     factors.
 
     The KL to it has no closed form: the objectives estimate it from their samples. Not to be
-        confused with a
-    mixture fitted to the latents after training, which can have this form but is not learned
-    jointly.
+    confused with a mixture fitted to the latents after training, which can have this form but is
+    not learned jointly.
 
     Args:
         latent_dim: size of z.
@@ -110,7 +110,7 @@ class NormalMixture(Prior):
 
     def __init__(self, latent_dim: int, num_components: int = 10, seed: int = 0, **kwargs):
         super().__init__(latent_dim, **kwargs)
-        check_count(self, num_components=num_components)
+        check_count(name_of(self), num_components=num_components)
         self.num_components, self.seed = num_components, seed
         components, size = num_components, latent_dim
         around_zero = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
@@ -119,8 +119,8 @@ class NormalMixture(Prior):
         self.log_variance = self.add_weight(
             shape=(components, size), initializer="zeros", name="log_variance"
         )
-        self.correlation = self.add_weight(
-            shape=(components, size, size), initializer="zeros", name="correlation"
+        self.off_diagonal = self.add_weight(
+            shape=(components, size, size), initializer="zeros", name="off_diagonal"
         )
 
     @property
@@ -129,8 +129,8 @@ class NormalMixture(Prior):
 
     def _scale_tril(self):
         """[K, D, D]: the weights' strict lower triangle, and the bounded scales on the diagonal."""
-        correlation = tf.convert_to_tensor(self.correlation)
-        strict = tf.linalg.band_part(correlation, -1, 0) - tf.linalg.band_part(correlation, 0, 0)
+        off_diagonal = tf.convert_to_tensor(self.off_diagonal)
+        strict = tf.linalg.band_part(off_diagonal, -1, 0) - tf.linalg.band_part(off_diagonal, 0, 0)
         return strict + tf.linalg.diag(scale_of(tf.convert_to_tensor(self.log_variance)))
 
     def distribution(self, batch=None):

@@ -1,10 +1,12 @@
 """The only source of randomness in a model: counter-based normals, and the layer that counts the
 draws.
- Everything here is built from integer adds, multiplies, shifts and xors, and a few float functions,
+
+Everything here is built from integer adds, multiplies, shifts and xors, and a few float functions,
 all of them LiteRT built-ins: training's seeds, the SavedModel and the LiteRT file share one
 generator, so one seed is one picture everywhere.
 """
 
+import contextlib
 import math
 
 import keras
@@ -13,7 +15,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_vae import posteriors
-from keras_vae._parts import register
+from keras_vae._parts import StatefulPart, register
 
 tfd = tfp.distributions
 
@@ -21,6 +23,8 @@ __all__ = ["Sampling", "as_seed", "normals", "pick", "threefry"]
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
+_COUNTER_BITS = 32  # of a draw's number; what is above them says which stream it is in
+_MOST_REPLICAS = 1 << 16
 _STREAM = 0x5EED  # the second key word of a model's draws; `generate` seeds use both words
 
 
@@ -132,7 +136,7 @@ def as_seed(seed) -> tf.Tensor:
 
 
 @register
-class Sampling(keras.layers.Layer):
+class Sampling(StatefulPart):
     """Draws z ~ q(z|x), reparameterised; owns the model's seed and its saved draw counter.
 
     Each draw's seed is a function of (seed, draw counter, replica). The counter is a weight: it is
@@ -141,8 +145,9 @@ class Sampling(keras.layers.Layer):
     the layer on the parameters.
 
     Args:
-        seed: integer. posterior: what turns parameters into q when the layer is called; diagonal
-        `Normal` by default.
+        seed: integer.
+        posterior: what turns parameters into q when the layer is called; diagonal `Normal` by
+            default.
 
     Example:
         >>> Sampling(seed=1)(tf.zeros([8, 2 * 20])).shape
@@ -153,15 +158,14 @@ class Sampling(keras.layers.Layer):
         self,
         seed: int = 0,
         posterior: posteriors.Posterior | None = None,
-        dtype="float32",
         **kwargs,
     ):
-        super().__init__(dtype=dtype, **kwargs)
+        super().__init__(**kwargs)
         self.seed = int(seed)
         self.posterior = posterior or posteriors.Normal()
         self.draws = self.add_weight(
             shape=(),
-            dtype="int32",
+            dtype="int64",  # a GPU has no kernel for an int32 variable
             initializer="zeros",
             trainable=False,
             name="draws",
@@ -172,11 +176,23 @@ class Sampling(keras.layers.Layer):
     def next_seed(self) -> tf.Tensor:
         """A fresh int32 [2] seed; counts one draw."""
         draw = tf.convert_to_tensor(self.draws)
+        stream = tf.cast(tf.bitwise.right_shift(draw, _COUNTER_BITS), tf.int32)
         self.draws.assign_add(1)
         context = tf.distribute.get_replica_context()
         replica = context.replica_id_in_sync_group if context is not None else 0
         key = tf.constant([_int32(self.seed), _int32(_STREAM ^ (self.seed >> 32))])
-        return tf.stack(threefry(key, draw, tf.cast(replica, tf.int32)))
+        counter = tf.cast(draw, tf.int32), tf.cast(replica, tf.int32) + stream * _MOST_REPLICAS
+        return tf.stack(threefry(key, *counter))
+
+    @contextlib.contextmanager
+    def evaluation_draws(self):
+        """Inside, draws come from a stream of their own, from its start; the counter comes back after."""
+        draws = self.draws.numpy()
+        self.draws.assign(1 << _COUNTER_BITS)
+        try:
+            yield
+        finally:
+            self.draws.assign(draws)
 
     def draw(
         self,

@@ -37,6 +37,11 @@ def cli(monkeypatch, capsys):
     return run
 
 
+def size_of(path):
+    with Image.open(path) as image:
+        return image.size
+
+
 SMALL = (
     "--protocol",
     "dynamic",
@@ -128,18 +133,19 @@ def test_generate_gives_the_same_bytes_for_the_same_seed(cli, run, tmp_path):
         assert code == 0
     a, b, c = ((tmp_path / f"{name}.png").read_bytes() for name in "abc")
     assert a == b != c
-    assert Image.open(tmp_path / "a.png").size == (2 * (3 * 10 + 2), 2 * (3 * 10 + 2))
+    assert size_of(tmp_path / "a.png") == (2 * (3 * 10 + 2), 2 * (3 * 10 + 2))
     cli("generate", run, "--num-samples", 9, "--seed", 7, "--output", tmp_path / "a.npy")
     assert np.load(tmp_path / "a.npy").shape == (9, 8, 8, 1)
 
 
 def test_reconstruct_embed_info(cli, run, tmp_path):
     assert cli("reconstruct", run, "--num-examples", 8, "--output", tmp_path / "r.png")[0] == 0
-    assert Image.open(tmp_path / "r.png").size == (2 * (8 * 10 + 2), 2 * (2 * 10 + 2))
+    assert size_of(tmp_path / "r.png") == (2 * (8 * 10 + 2), 2 * (2 * 10 + 2))
     assert cli("embed", run, "--output", tmp_path / "z.npz")[0] == 0
-    assert np.load(tmp_path / "z.npz")["z"].shape == (24, 3)
+    with np.load(tmp_path / "z.npz") as arrays:
+        assert arrays["z"].shape == (24, 3)
     assert cli("embed", run, "--output", tmp_path / "map.png")[0] == 0
-    assert Image.open(tmp_path / "map.png").size[0] > 300
+    assert size_of(tmp_path / "map.png")[0] > 300
     code, out, _ = cli("info", run)
     assert code == 0
     for words in (
@@ -195,14 +201,15 @@ def mistakes(images, run, folder):
     out = ("--output", folder / "new")
     broken = folder / "broken"
     broken.mkdir()
-    (broken / "train-images-idx3-ubyte").write_bytes(b"\x00\x00\x08\x03\x00\x00")
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (broken / f"{name}-ubyte").write_bytes(b"\x00\x00\x08\x03\x00\x00")
     nan = folder / "nan.npy"
     np.save(nan, np.full((50, 4), np.nan, np.float32))
     empty = folder / "empty.npy"
     np.save(empty, np.zeros((0, 4), np.float32))
     return [
         (("train",), 2, "--output"),
-        (("train", "--epochs", "many", *out), 2, "many"),
+        (("train", "--epochs", "many", *out), 2, "epochs"),
         (("train", "--hidden", "a,b", *out), 2, "512,256"),
         (("trian", *out), 2, "train"),
         (("train", "--resume", "--epochs", "9", "--output", run), 2, "--epochs"),
@@ -223,8 +230,10 @@ def mistakes(images, run, folder):
         (("evaluate", folder), 1, "not a run folder"),
         (("evaluate", run, "--num-samples", "0"), 1, "num_samples"),
         (("evaluate", run, "--split", "tests"), 1, "test"),
-        (("evaluate", run, "--limit", "99999"), 1, "24"),
+        (("evaluate", run, "--limit", "-3"), 1, "at least 1"),
         (("generate", run, "--output", folder / "g.gif"), 1, ".png"),
+        (("reconstruct", run, "--split", "tset", "--output", folder / "g.png"), 1, "test"),
+        (("demo", "--epochs", "0", *out), 1, "epochs"),
         (("generate", run, "--num-samples", "0", "--output", folder / "g.png"), 1, "num_samples"),
         (("embed", run, "--output", folder / "z.csv"), 1, ".npz"),
         (("export", run, "--output", folder), 1, "did not write"),

@@ -105,7 +105,7 @@ def random_mixture():
     mixture.logits.assign([0.0, 1.0, -0.5])
     mixture.loc.assign([[-4.0, 0.0], [0.0, 3.0], [5.0, -2.0]])
     mixture.log_variance.assign([[0.0, 0.5], [-1.0, 0.2], [0.3, -0.4]])
-    mixture.correlation.assign(rng.normal(size=(3, 2, 2)))
+    mixture.off_diagonal.assign(rng.normal(size=(3, 2, 2)))
     return mixture
 
 
@@ -118,7 +118,7 @@ def test_mixture_density_against_scipy():
         weights,
         *(
             np.asarray(w, np.float64)
-            for w in (mixture.loc, mixture.log_variance, mixture.correlation)
+            for w in (mixture.loc, mixture.log_variance, mixture.off_diagonal)
         ),
         strict=True,
     ):

@@ -68,22 +68,137 @@ def test_conditions_are_checked():
         model.generate(3)
     with pytest.raises(ValueError, match=r"'label'.*\(2,\).*\(3, 2\).*\(5,\)"):
         model.generate(3, label=np.zeros(5))
+    x = np.zeros((2, 6), "f")
     with pytest.raises(ValueError, match=r"\['label', 'x'\].*\['x'\].*\['label'\] is missing"):
-        model.embed({"x": np.zeros((2, 6), "f")})
+        model.embed({"x": x})
+    for label, words in (
+        (np.zeros((3, 2)), r"'label'.*\(2, 2\).*\(3, 2\)"),
+        (np.full((2, 2), np.nan), "'label'.*NaN"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            model.embed({"x": x, "label": label})
+    with pytest.raises(ValueError, match=r"mask.*\(2, 6\).*\(2,\)"):
+        vae().embed({"x": x, "mask": np.ones(2)})
+    with pytest.raises(ValueError, match=r"numbers.*<U1"):
+        vae().embed(np.full((2, 6), "a"))
 
 
 def test_a_mask_hides_missing_values_in_training():
-    model = vae(likelihoods.Normal())
+    """Whatever stands where the mask is 0, NaN included: the same loss, gradients and embedding."""
     x = rng.normal(size=(32, 6)).astype(np.float32)
     mask = (rng.random((32, 6)) < 0.5).astype(np.float32)
-    filled = np.where(mask > 0, x, 0.0).astype(np.float32)
-    model.compile("adam", run_eagerly=True)
-    history = model.fit({"x": filled, "mask": mask}, verbose=0).history
-    assert np.isfinite(history["loss"]).all()
-    z = model.infer({"x": filled})[1]
-    one = model.log_likelihood({"x": filled, "mask": mask}, z)
-    other = model.log_likelihood({"x": np.where(mask > 0, x, 77.0), "mask": mask}, z)
-    np.testing.assert_allclose(one, other)
+
+    def trained(hidden):
+        keras.utils.set_random_seed(0)
+        model = vae(likelihoods.Normal())
+        model.compile("adam")
+        batch = {"x": np.where(mask > 0, x, hidden).astype(np.float32), "mask": mask}
+        history = model.fit(batch, batch_size=8, shuffle=False, verbose=0).history
+        return [*model.get_weights(), model.embed(batch), model.reconstruct(batch), history["loss"]]
+
+    for a, b in zip(trained(np.nan), trained(77.0), strict=True):
+        assert np.isfinite(a).all()
+        np.testing.assert_array_equal(a, b)
+
+
+def test_reported_terms_are_means_over_examples():
+    """A last batch of one example, however far off, counts for one example."""
+    model = vae(likelihoods.Normal(scale=1.0))
+    model.set_weights([np.zeros_like(w) for w in model.get_weights()])
+    x = np.zeros((9, 6), np.float32)
+    x[8] = 10.0
+    model.compile("sgd")
+    by_hand = 9 * 6 * 0.5 * np.log(2 * np.pi) + 0.5 * 6 * 10.0**2
+    for batch_size in (4, 9):
+        terms = model.evaluate(x, batch_size=batch_size, verbose=0, return_dict=True)
+        assert terms["distortion"] == pytest.approx(by_hand / 9, rel=1e-5)
+
+
+def test_evaluation_repeats_itself_and_changes_no_training():
+    def trained(validation_data):
+        keras.utils.set_random_seed(0)
+        model = vae()
+        model.compile("adam")
+        model.fit(
+            data_for(model, 32), batch_size=8, epochs=2, shuffle=False, verbose=0,
+            validation_data=validation_data,
+        )  # fmt: skip
+        return model
+
+    model, watched = trained(None), trained(data_for(vae(), 16))
+    for a, b in zip(model.get_weights(), watched.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    x = data_for(model, 32)
+    assert model.evaluate(x, verbose=0) == model.evaluate(x, verbose=0)
+
+
+def test_standard_callbacks_watch_the_monitor(tmp_path):
+    """With the names that the objective gives its terms."""
+    model = vae()
+    monitor = f"val_{model.objective.monitor}"
+    model.compile("adam")
+    x = data_for(model, 32)
+    best = keras.callbacks.ModelCheckpoint(
+        tmp_path / "m.keras", monitor, mode="min", save_best_only=True
+    )
+    model.fit(
+        x,
+        epochs=3,
+        validation_data=x,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.EarlyStopping(monitor, mode="min", patience=1),
+            keras.callbacks.ReduceLROnPlateau(monitor, mode="min"),
+            best,
+        ],
+    )
+    history = model.history.history[monitor]
+    assert best.best == pytest.approx(min(history))
+
+
+def test_what_would_be_ignored_is_refused():
+    model, x = vae(), data_for(vae(), 8)
+    model.compile("sgd")
+    with pytest.raises(ValueError, match="sample_weight"):
+        model.fit(x, sample_weight=np.ones(8), verbose=0)
+    weighted = tf.data.Dataset.from_tensors((x, x, np.ones(8)))
+    with pytest.raises(ValueError, match="sample_weight"):
+        model.fit(weighted, verbose=0)
+    model.compile("sgd", loss="mse")
+    with pytest.raises(ValueError, match="The objective is the loss"):
+        model.fit(x, verbose=0)
+
+
+def test_a_scale_may_be_a_schedule(tmp_path):
+    falling = keras.optimizers.schedules.PolynomialDecay(1.0, 10, 0.1)
+    model = vae(likelihoods.Normal(scale=falling))
+    x = data_for(model, 8)
+    z = model.infer(x)[1]
+    params = model.decode_params(z)
+    for step, scale in ((0, 1.0), (10, 0.1)):
+        model.step.assign(step)
+        expected = likelihoods.Normal(scale=scale).log_prob(params, x)
+        np.testing.assert_allclose(model.log_likelihood(x, z), expected, rtol=1e-5)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    np.testing.assert_allclose(loaded.log_likelihood(x, z), expected, rtol=1e-5)
+
+
+def test_numpy_numbers_are_numbers():
+    likelihood = likelihoods.Normal(scale=np.float32(0.5))
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(likelihood))
+    assert again == likelihood
+    assert objectives.IWAE(num_samples=np.int64(5)) == objectives.IWAE(num_samples=5)
+
+
+def test_a_condition_may_have_any_name():
+    """Even "noise": the noise of `generate` travels beside the conditions."""
+    z, noise = keras.Input((3,), name="z"), keras.Input((2,), name="noise")
+    decoder = keras.Model([z, noise], keras.layers.Dense(6)(keras.layers.Concatenate()([z, noise])))
+    encoder, _ = encoder_decoder()
+    model = VAE(encoder, decoder, likelihood=likelihoods.Bernoulli())
+    images = model.generate(20, seed=1, noise=[0.0, 0.0])
+    assert images.std(axis=0).max() > 0.05
 
 
 def test_generate_is_a_pure_function_of_the_seed():

@@ -13,6 +13,7 @@ from keras_vae import training
 from keras_vae.training import Recipe, Run, TrainingDiverged, callbacks
 from keras_vae.training.callbacks import averaged_weights
 from keras_vae.training.recipe import adam, steps_per_execution
+from keras_vae.training.state import TrainingState
 
 QUIET = Console(quiet=True)
 
@@ -93,6 +94,21 @@ def test_the_kept_model_is_the_best_of_the_averaged_ones(run):
     assert int(run.model.step.numpy()) == best * run.data.steps_per_epoch
 
 
+def test_the_kept_weights_are_the_averaged_ones(recipe, tmp_path):
+    """After one epoch: not the weights that the state goes on with, but the optimiser's averages."""
+    run = training.train(dataclasses.replace(recipe, epochs=1), tmp_path / "run", console=QUIET)
+    model = recipe.build(run.data)
+    state = TrainingState(run.path / "state", [])
+    assert state.restore(model) == 1
+    raw = [np.asarray(v) for v in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    for kept, average, last in zip(
+        run.model.trainable_variables, model.trainable_variables, raw, strict=True
+    ):
+        np.testing.assert_array_equal(kept, average)
+        assert not np.array_equal(kept, last)
+
+
 def test_tensorboard_has_terms_and_pictures(run):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -103,7 +119,7 @@ def test_tensorboard_has_terms_and_pictures(run):
     assert scalars | images <= set(tags["tensors"])
     assert len(events.Tensors("loss")) == 4
     width, height, *pictures = events.Tensors("samples")[-1].tensor_proto.string_val
-    assert (int(width), int(height)) == (8 * 10 + 2, 3 * 10 + 2)
+    assert (int(width), int(height)) == (8 * 10 + 2, 4 * 10 + 2), "30 validation images"
     assert pictures[0].startswith(b"\x89PNG")
 
 
@@ -146,6 +162,20 @@ def test_a_damaged_newest_state_falls_back_to_the_one_before(run, recipe, tmp_pa
     assert_same_run(resumed, run)
 
 
+def test_a_run_without_an_intact_state_is_not_begun_anew(recipe, tmp_path, monkeypatch):
+    stopped = interrupted(recipe, tmp_path / "stopped", monkeypatch, 2)
+    model = stopped.model_path.read_bytes()
+    for path in (stopped.path / "state").iterdir():
+        path.write_bytes(path.read_bytes()[:-50])
+    with (
+        pytest.warns(UserWarning, match="damaged"),
+        pytest.raises(ValueError, match=r"no intact state.*model\.keras.*kept"),
+    ):
+        training.resume(stopped.path, console=QUIET)
+    assert stopped.model_path.read_bytes() == model
+    assert len(Run(stopped.path).history()["loss"]) == 2
+
+
 def test_ctrl_c_in_the_first_epoch_keeps_a_model_and_resumes(run, recipe, tmp_path, monkeypatch):
     stopped = interrupted(recipe, tmp_path / "stopped", monkeypatch, 0, batch=3)
     assert stopped.model.generate(2).shape == (2, 8, 8, 1)
@@ -161,6 +191,8 @@ def test_early_stopping_watches_the_bound_and_survives_a_restart(recipe, tmp_pat
     assert len(history) == int(np.argmin(history)) + 1 + 2
     interrupted(harmful, tmp_path / "stopped", monkeypatch, 1)
     assert_same_run(training.resume(tmp_path / "stopped", console=QUIET), whole)
+    again = training.resume(tmp_path / "stopped", console=QUIET)
+    assert len(again.history()["loss"]) == len(history), "a stopped run stays stopped"
 
 
 def test_warm_up_is_chosen_by_the_bound_that_is_not_annealed(recipe, tmp_path):
@@ -236,6 +268,9 @@ def test_steps_per_execution_divide_the_epoch():
         ({"epochs": 0}, "epochs has to be at least 1.*0"),
         ({"learning_rate": float("nan")}, "learning_rate.*nan"),
         ({"warm_up": -1}, "warm_up.*-1"),
+        ({"beta": -1.0, "warm_up": 2}, "beta.*-1"),
+        ({"patience": 0}, "patience.*0"),
+        ({"objective": "iwae", "beta": 2.0}, "belong to the objective elbo"),
         (
             {"likelihood": "bernoulli", "protocol": "grey"},
             "Bernoulli is defined for 0 or 1.*dynamic",
@@ -290,6 +325,29 @@ def test_unfit_run_folders_say_what_is_wrong(run, recipe, images, tmp_path):
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(broken / "model.keras")
     with pytest.raises(ValueError, match="holds a Sequential"):
         _ = Run(broken).model
+
+
+def test_a_damaged_history_is_named(run, tmp_path):
+    broken = tmp_path / "run"
+    broken.mkdir()
+    (broken / "config.json").write_text((run.path / "config.json").read_text())
+    for text in ("epoch,loss\n1\n", "epoch,loss\n1,high\n"):
+        (broken / "history.csv").write_text(text)
+        with pytest.raises(ValueError, match=r"history\.csv is damaged"):
+            Run(broken).history()
+
+
+def test_the_likelihood_suits_the_data(tmp_path):
+    rng = np.random.default_rng(0)
+    for values, expected in [
+        ((rng.random((60, 4)) < 0.5).astype(np.uint8), "Bernoulli"),
+        (rng.integers(0, 256, (60, 4, 4, 1)).astype(np.uint8), "ContinuousBernoulli"),
+        (rng.normal(size=(60, 4)).astype(np.float32), "Normal"),
+    ]:
+        np.save(tmp_path / "data.npy", values)
+        recipe = Recipe(data=str(tmp_path / "data.npy"), batch_size=8, hidden=(4,), latent_dim=2)
+        model = recipe.build(recipe.load_data())
+        assert type(model.likelihood).__name__ == expected
 
 
 def test_changed_data_are_noticed(recipe, images, tmp_path):

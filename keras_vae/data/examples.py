@@ -99,7 +99,7 @@ def _as_uint8_or_float32(values: Array, split: str) -> Array:
     if not finite.all():
         first = [int(i) for i in np.unravel_index(np.argmin(finite), finite.shape)]
         raise ValueError(
-            f"The {split} set has values that are not finite in float32. Expected none. Received: "
+            f"The {split} set has NaN or infinite values (as float32). Expected none. Received: "
             f"{finite.size - np.count_nonzero(finite):,} of {finite.size:,} values, the first at "
             f"index {first} ({values[tuple(first)]}). Drop these examples or fill in the values."
         )

@@ -19,9 +19,9 @@ class LogLikelihood:
     """An importance-sampled estimate of log p(x) over a data set.
 
     Attributes:
-        per_example: log p(x) of every example, nats, float64 [N]. num_samples: number of importance
-        samples per example, k. The estimate is a lower bound in expectation
-            that rises with k, so two values are comparable at one k only.
+        per_example: log p(x) of every example, nats, float64 [N].
+        num_samples: number of importance samples per example, k. The estimate is a lower bound in
+            expectation that rises with k, so two values are comparable at one k only.
         num_dimensions: number of elements of x in one example.
         monte_carlo_error: standard error of `mean` that comes from k being finite, nats.
     """
@@ -79,7 +79,7 @@ def log_likelihood(
 
     Samples are decoded in chunks whose size does not grow with k or with the data, so neither does
     the memory. The model's own draws are left alone; the same seed and batch size give the same
-    numbers.
+    numbers (under XLA other draws than in a graph).
 
     Args:
         model: any model of this package.
@@ -99,7 +99,7 @@ def log_likelihood(
         Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2015, arXiv:1509.00519,
         section 5.
     """
-    check_count(log_likelihood, num_samples=num_samples, batch_size=batch_size)
+    check_count("log_likelihood", num_samples=num_samples, batch_size=batch_size)
     num_chunks = math.ceil(num_samples * batch_size / _ROWS_PER_PASS)
     chunk_size = math.ceil(num_samples / num_chunks)
     num_chunks = math.ceil(num_samples / chunk_size)

@@ -15,6 +15,8 @@ from keras_vae.sampling import Sampling
 
 tfd = tfp.distributions
 
+_NO_WEIGHTS = "Weighted examples are not supported: leave out sample_weight and class_weight."
+
 
 class LatentVariableModel(keras.Model, abc.ABC):
     """A `keras.Model` made of parts, trained by its objective.
@@ -33,7 +35,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
     parts: ClassVar[tuple[str, ...]]
 
     def __init__(self, *, parts: dict[str, Any], seed: int, name: str | None):
-        super().__init__(name=name)
+        super().__init__(name=name, autocast=False)  # the networks cast x for themselves
         for part in self.parts:
             setattr(self, part, parts[part])
         self.seed = seed
@@ -93,7 +95,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
         return list(self._term_means.values())
 
     def train_step(self, data):
-        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        batch = _batch_of(data)
         with tf.GradientTape() as tape:
             terms = self.now(self.objective)(self, batch, training=True)
             loss = terms["loss"] + sum(self.losses)
@@ -104,15 +106,22 @@ class LatentVariableModel(keras.Model, abc.ABC):
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
         self.step.assign_add(1)
-        return self._track(terms)
+        return self._track(terms, batch)
 
     def test_step(self, data):
-        batch, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        return self._track(self.now(self.objective)(self, batch, training=False))
+        batch = _batch_of(data)
+        return self._track(self.now(self.objective)(self, batch, training=False), batch)
 
-    def _track(self, terms):
+    def _track(self, terms, batch):
+        """Means over examples: a last batch that is smaller counts for less."""
+        if set(terms) != set(self._term_means):
+            raise ValueError(
+                f"{name_of(self.objective)} returned the terms {sorted(terms)} and declares "
+                f"{sorted(self._term_means)}. They have to be the same."
+            )
+        num_examples = tf.cast(tf.shape(tf.nest.flatten(batch)[0])[0], tf.float32)
         for term, value in terms.items():
-            self._term_means[term].update_state(value)
+            self._term_means[term].update_state(value, sample_weight=num_examples)
         return {term: mean.result() for term, mean in self._term_means.items()}
 
     def fit(self, x=None, y=None, *args, **kwargs):
@@ -121,6 +130,8 @@ class LatentVariableModel(keras.Model, abc.ABC):
 
         Arrays are checked whole, a `tf.data.Dataset` by its first batch.
         """
+        if kwargs.get("sample_weight") is not None or kwargs.get("class_weight") is not None:
+            raise ValueError(_NO_WEIGHTS)
         self._check_data(x)
         validation = kwargs.get("validation_data")
         self._check_data(validation[0] if isinstance(validation, tuple) else validation)
@@ -136,11 +147,20 @@ class LatentVariableModel(keras.Model, abc.ABC):
         )  # a data set shuffles itself
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
-        """`keras.Model.evaluate`, after the same look at the data as in `fit`."""
+        """`keras.Model.evaluate`, after the same look at the data as in `fit`.
+
+        Its draws are the same every time and none of training's, so that evaluating twice gives the
+        same numbers, epochs are compared on the same noise, and validation changes no training.
+        """
         self._check_data(x)
-        return super().evaluate(x, y, *args, **kwargs)
+        with self.sampling.evaluation_draws():
+            return super().evaluate(x, y, *args, **kwargs)
 
     def _check_data(self, data):
+        if self.compiled and (self._compile_loss is not None or self._compile_metrics is not None):
+            raise ValueError(
+                "The objective is the loss and names the metrics. Compile with neither loss nor metrics."
+            )
         if isinstance(data, tf.data.Dataset):
             first = next(iter(data.take(1)), None)
             if first is None:
@@ -188,3 +208,11 @@ class LatentVariableModel(keras.Model, abc.ABC):
             for part in cls.parts
         }
         return cls(**(config | parts))
+
+
+def _batch_of(data):
+    """What the data set yields, without targets, which a VAE has none of."""
+    batch, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if sample_weight is not None:
+        raise ValueError(_NO_WEIGHTS)
+    return batch

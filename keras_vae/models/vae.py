@@ -25,9 +25,8 @@ class VAE(LatentVariableModel):
         prior -> z -> decoder -> likelihood   `generate`
 
     Conditional models need no other class: an encoder or decoder with several inputs gets the
-        entries of a dict
-    batch that its inputs are named after ("x" and "z" are the data and the latents). A "mask" entry
-    marks which elements of "x" are observed.
+    entries of a dict batch that its inputs are named after ("x" and "z" are the data and the
+    latents). A "mask" entry marks which elements of "x" are observed.
 
     Args:
         encoder: `keras.Model`, x [B, *event] -> [B, posterior.params_size(latent_dim)].
@@ -98,7 +97,7 @@ class VAE(LatentVariableModel):
 
     def encode(self, batch, *, training=False) -> tf.Tensor:
         """The posterior's parameters [B, params_size] for a batch."""
-        return call_by_name(self.encoder, _entries(batch), training=training)
+        return call_by_name(self.encoder, "x", _entries(batch), training=training)
 
     def infer(self, batch, num_samples=None, *, training=False, seed=None):
         params = self.encode(batch, training=training)
@@ -146,13 +145,13 @@ class VAE(LatentVariableModel):
         """New examples [num_samples, *event]: what p(x|z) shows at z ~ p(z).
 
         A pure function of the weights and the seed: the first n do not depend on `num_samples`,
-            training draws
-        are left alone, and the exported files give the same ones.
+        training draws are left alone, and the exported files give the same ones.
 
         Args:
-            num_samples: how many, at least 1. seed: an integer, or a pair of 32-bit integers.
+            num_samples: how many, at least 1.
+            seed: an integer, or a pair of 32-bit integers.
             **conditions: for a conditional decoder, one value for all or [num_samples, ...], by
-            input name.
+                input name.
         """
         if not isinstance(num_samples, int | np.integer) or num_samples < 1:
             raise ValueError(
@@ -165,10 +164,11 @@ class VAE(LatentVariableModel):
         likelihood = self.now(self.likelihood)
 
         def show(rows):
-            z = self.prior.transform(rows["noise"], rows)
-            return likelihood.location(self.decode_params(z, rows))
+            noise, conditions = rows
+            z = self.prior.transform(noise, conditions)
+            return likelihood.location(self.decode_params(z, conditions))
 
-        return _map_rows(show, {"noise": noise.numpy(), **batch})
+        return _map_rows(show, (noise.numpy(), batch))
 
     def interpolate(self, a, b, steps: int = 8) -> np.ndarray:
         """A straight line in latent space from each example of `a` to its partner in `b`.
@@ -246,17 +246,16 @@ class VAE(LatentVariableModel):
             )
 
     def check_batch(self, batch):
-        entries = _entries(batch)
-        asked = {"x"}
-        for network in (self.encoder, self.decoder):
-            if len(network.inputs) > 1:
-                asked |= set(input_names(network)) - {"z"}
-        if missing := asked - set(entries):
+        entries = batch if isinstance(batch, dict) else {"x": batch}
+        asked = {tensor.name: tensor for tensor in self._other_inputs}
+        if missing := {"x", *asked} - set(entries):
             raise ValueError(
-                f"The networks ask for {sorted(asked)} and the batch holds {sorted(entries)}: "
+                f"The networks ask for {sorted({'x', *asked})} and the batch holds {sorted(entries)}: "
                 f"{sorted(missing)} is missing. Pass a dict with an entry for every input name."
             )
         x, mask = entries["x"], entries.get("mask")
+        if x.dtype.kind not in "buif":
+            raise ValueError(f"The data have to be numbers. Received dtype {x.dtype}.")
         if tuple(x.shape[1:]) != self.event_shape:
             raise ValueError(
                 f"The model takes examples of shape {self.event_shape} (with a batch axis first). "
@@ -264,14 +263,28 @@ class VAE(LatentVariableModel):
             )
         if len(x) == 0:
             raise ValueError("The data are empty: they hold no example.")
+        for name, tensor in asked.items():
+            expected = (len(x), *tensor.shape[1:])
+            if entries[name].shape != expected or not np.isfinite(entries[name]).all():
+                raise ValueError(
+                    f"The entry {name!r} has to be finite numbers of shape {expected}. "
+                    f"Received shape {entries[name].shape}"
+                    + ("." if entries[name].shape != expected else ", with NaN or infinite values.")
+                )
         if mask is not None:
-            x = np.where(np.broadcast_to(np.asarray(mask, bool), x.shape), x, 0)
+            if mask.ndim != x.ndim or any(
+                m not in (1, n) for m, n in zip(mask.shape, x.shape, strict=True)
+            ):
+                raise ValueError(
+                    f"The mask has to be like x, {x.shape}, or 1 along some axes. Received {mask.shape}."
+                )
+            x = np.where(np.asarray(mask, bool), x, 0)
         finite = np.isfinite(x)
         if not finite.all():
             raise ValueError(
                 f"The data hold {np.size(x) - finite.sum()} NaN or infinite values, the first at index "
-                f"{tuple(int(i) for i in np.argwhere(~finite)[0])}. Replace them, or mark them as missing with "
-                'a dict batch {"x": ..., "mask": ...}.'
+                f"{tuple(int(i) for i in np.argwhere(~finite)[0])}. Replace them, or mark them as missing "
+                'with a dict batch {"x": ..., "mask": ...}.'
             )
         inside = self.likelihood.contains(x)
         if not inside.all():
@@ -281,6 +294,16 @@ class VAE(LatentVariableModel):
                 "Grey images: load them under the protocol 'dynamic' or 'static' for Bernoulli, or keep "
                 "'grey' and use ContinuousBernoulli or Normal."
             )
+
+    @property
+    def _other_inputs(self) -> list[keras.KerasTensor]:
+        """What the networks ask a batch for beside x and z."""
+        return [
+            tensor
+            for network, main in ((self.encoder, "x"), (self.decoder, "z"))
+            for tensor in (network.inputs if len(network.inputs) > 1 else ())
+            if tensor.name != main
+        ]
 
     def _check_conditions(self, num_samples: int, given: dict) -> dict[str, np.ndarray]:
         """The decoder's conditions as arrays [num_samples, ...]."""
@@ -302,8 +325,13 @@ class VAE(LatentVariableModel):
 
 
 def _entries(batch) -> dict:
-    """The batch as a dict with "x" first: what a network with a single input takes."""
-    return {"x": batch["x"], **batch} if isinstance(batch, dict) else {"x": batch}
+    """The batch as a dict; elements of "x" that its "mask" marks as missing are zero from here on."""
+    if not isinstance(batch, dict):
+        return {"x": batch}
+    if "mask" not in batch:
+        return batch
+    x, observed = batch["x"], tf.cast(batch["mask"], tf.bool)
+    return {**batch, "x": tf.where(observed, x, tf.zeros_like(x))}
 
 
 def _input(network, name: str) -> keras.KerasTensor:

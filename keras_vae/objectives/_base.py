@@ -19,12 +19,21 @@ class Objective(Configurable, abc.ABC):
     its value at the current step.
 
     Attributes:
-        terms: the names of what is returned, "loss" first. monitor: the term that says which of two
-        models is better: lower is better, and it is never annealed.
+        terms: the names of what is returned, "loss" first.
+        monitor: the term that says which of two models is better: lower is better (`mode="min"`
+            of Keras's callbacks), and it is never annealed.
     """
 
     terms: ClassVar[tuple[str, ...]]
     monitor: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if cls.terms[0] != "loss" or cls.monitor not in cls.terms:
+            raise TypeError(
+                f"{cls.__name__}: terms have to begin with 'loss' and hold the monitor. "
+                f"Received: terms={cls.terms}, monitor={cls.monitor!r}"
+            )
 
     def check(self, model: "LatentVariableModel") -> None:
         """Raises `ValueError` where the model's parts do not fit this objective, naming both."""

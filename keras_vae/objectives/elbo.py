@@ -11,9 +11,9 @@ from keras_vae.objectives._base import Objective
 class ELBO(Objective):
     """The evidence lower bound, with a weight on its rate: loss = distortion + beta * rate.
 
-        distortion = -E_q(z|x) log p(x|z)        one sample of z per example rate       =  KL(q(z|x)
-        || p(z))         closed form where there is one, else from the same sample negative_elbo =
-        distortion + rate        what beta = 1 minimises; never annealed
+        distortion    = -E_q(z|x) log p(x|z)      one sample of z per example
+        rate          = KL(q(z|x) || p(z))        closed form where there is one, else sampled
+        negative_elbo = distortion + rate         what beta = 1 minimises; never annealed
 
     A number above one is the beta-VAE; a schedule from 0 to 1 is KL warm-up. The schedule is read
     inside the training graph at the model's `step`, without retracing, so a resumed run goes on

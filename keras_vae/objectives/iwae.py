@@ -2,7 +2,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from keras_vae._parts import check_count, value_object
+from keras_vae._parts import check_count, name_of, value_object
 from keras_vae.estimators import importance_weighted_bound
 from keras_vae.objectives._base import Objective
 
@@ -30,7 +30,7 @@ class IWAE(Objective):
     monitor: ClassVar[str] = "loss"
 
     def __post_init__(self):
-        check_count(self, num_samples=self.num_samples)
+        check_count(name_of(self), num_samples=self.num_samples)
 
     def __call__(self, model, batch, training=False):
         q, z = model.infer(batch, self.num_samples, training=training)

@@ -34,8 +34,10 @@ def train(
     Data and model are made, and checked against each other, before the folder is touched.
 
     Args:
-        recipe: what to train on what. output: the folder to make; an existing one is refused unless
-        it is a run and `overwrite` is set. overwrite: whether an earlier run there may be replaced.
+        recipe: what to train on what.
+        output: the folder to make; an existing one is refused unless it is a run and `overwrite` is
+            set.
+        overwrite: whether an earlier run there may be replaced.
         console: where progress goes; standard output by default.
 
     Returns:
@@ -80,8 +82,16 @@ def _fit(run: Run, splits: Splits, model: VAE, console: Console, *, resumed: boo
         callbacks.append(early)
     state = TrainingState(run.path / "state", callbacks)
     done = state.restore(model) if resumed else 0
+    if resumed and not done and run.history():
+        raise ValueError(
+            f"{state.folder} holds no intact state, so {run.path} cannot be continued. Its model.keras "
+            "and history.csv are kept; to train anew, use another folder or --overwrite."
+        )
     if done:
         console.print(f"resuming after epoch {done} of {recipe.epochs}")
+    if state.stopped or done >= recipe.epochs:
+        write_report(run)
+        return run
     progress = ProgressBar(recipe.epochs, splits.steps_per_epoch, monitor, console)
     callbacks += [progress, TensorBoard(run, model, splits), _HistoryFile(run, history), state]
     try:
@@ -101,7 +111,7 @@ def _fit(run: Run, splits: Splits, model: VAE, console: Console, *, resumed: boo
         console.print(
             f"\nStopped by hand. Kept: {run.model_path} "
             + (
-                f"(best of {keep_best.best_epoch}+ epochs). "
+                f"(epoch {keep_best.best_epoch}, the best). "
                 if keep_best.best_epoch
                 else "(first epoch, incomplete). "
             )

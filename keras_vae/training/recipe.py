@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_vae import likelihoods, networks, objectives, priors
 from keras_vae.data import Splits, load
@@ -23,14 +24,11 @@ LIKELIHOODS = {
     "laplace": likelihoods.Laplace,
     "student-t": likelihoods.StudentT,
 }
-PRIORS = {"normal": priors.StandardNormal, "mixture": priors.NormalMixture}
-OBJECTIVES = ("elbo", "iwae")
-SUITED = {
-    "dynamic": "bernoulli",
-    "static": "bernoulli",
-    "grey": "continuous-bernoulli",
-    "raw": "normal",
+PRIORS = {
+    "normal": lambda latent_dim, seed: priors.StandardNormal(latent_dim),
+    "mixture": lambda latent_dim, seed: priors.NormalMixture(latent_dim, seed=seed),
 }
+OBJECTIVES = ("elbo", "iwae")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,17 +36,24 @@ class Recipe:
     """Everything needed to repeat a run.
 
     Attributes:
-        data: a source that `keras_vae.data.load` knows. protocol: how pixels become data; None: the
-        source's default. network: a name in `NETWORKS`. hidden: units per hidden layer (mlp), or
-        channels per level (conv); None: the network's default. latent_dim: size of z. likelihood: a
-        name in `LIKELIHOODS`; None: what suits the protocol. prior: a name in `PRIORS`. objective:
-        a name in `OBJECTIVES`. num_samples: importance samples of the objective "iwae". beta: final
-        weight of the rate in the objective "elbo". warm_up: epochs over which that weight rises
-        from 0. epochs: passes over the training data. batch_size: examples per update.
-        learning_rate: Adam's highest; it falls along a cosine over the run. patience: stop after so
-        many epochs without a better validation bound; None: never. seed: of weights, order,
-        binarisation and draws. jit_compile: train under XLA; None: what is faster for the network
-        on a CPU.
+        data: a source that `keras_vae.data.load` knows.
+        protocol: how pixels become data; None: the source's default.
+        network: a name in `NETWORKS`.
+        hidden: units per hidden layer (mlp), or channels per level (conv); None: the network's
+            default.
+        latent_dim: size of z.
+        likelihood: a name in `LIKELIHOODS`; None: what suits the data.
+        prior: a name in `PRIORS`.
+        objective: a name in `OBJECTIVES`.
+        num_samples: importance samples of the objective "iwae".
+        beta: final weight of the rate in the objective "elbo".
+        warm_up: epochs over which that weight rises from 0.
+        epochs: passes over the training data.
+        batch_size: examples per update.
+        learning_rate: Adam's highest; it falls along a cosine over the run.
+        patience: stop after so many epochs without a better validation bound; None: never.
+        seed: of weights, order, binarisation and draws.
+        jit_compile: train under XLA; None: what is faster for the network on a CPU.
     """
 
     data: str = "mnist"
@@ -82,16 +87,23 @@ class Recipe:
             raise ValueError(f"learning_rate has to be above 0. Received: {self.learning_rate}")
         if self.warm_up < 0:
             raise ValueError(f"warm_up has to be at least 0 epochs. Received: {self.warm_up}")
+        if not (math.isfinite(self.beta) and self.beta >= 0):
+            raise ValueError(f"beta has to be at least 0. Received: {self.beta}")
+        if self.objective != "elbo" and (self.beta != 1 or self.warm_up):
+            raise ValueError(
+                f"beta and warm_up belong to the objective elbo, not to {self.objective}."
+            )
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience has to be at least 1 epoch. Received: {self.patience}")
 
     def load_data(self) -> Splits:
         return load(self.data, protocol=self.protocol, batch_size=self.batch_size, seed=self.seed)
 
     def build(self, splits: Splits) -> VAE:
         """The compiled model, with weights that are a function of the seed."""
-        keras.utils.set_random_seed(self.seed)
-        likelihood = LIKELIHOODS[self.likelihood or SUITED[splits.protocol]](
-            event_rank=len(splits.shape)
-        )
+        keras.utils.set_random_seed(self.seed % 2**32)
+        name = self.likelihood or suited_likelihood(splits)
+        likelihood = LIKELIHOODS[name](event_rank=len(splits.shape))
         sizes = {"mlp": "hidden", "conv": "filters"}[self.network]
         encoder, decoder = NETWORKS[self.network](
             splits.shape,
@@ -104,7 +116,7 @@ class Recipe:
             encoder,
             decoder,
             likelihood=likelihood,
-            prior=PRIORS[self.prior](self.latent_dim),
+            prior=PRIORS[self.prior](self.latent_dim, self.seed),
             objective=self._objective(splits.steps_per_epoch),
             seed=self.seed,
         )
@@ -133,6 +145,13 @@ class Recipe:
     def from_json(cls, config: Mapping[str, Any]) -> "Recipe":
         hidden = config["hidden"]
         return cls(**{**config, "hidden": tuple(hidden) if hidden else None})
+
+
+def suited_likelihood(splits: Splits) -> str:
+    """The name of the likelihood for what the data are: binary, in [0, 1], or any numbers."""
+    if set(np.unique(splits.examples("train"))) <= {0.0, 1.0}:
+        return "bernoulli"
+    return "continuous-bernoulli" if splits.protocol == "grey" else "normal"
 
 
 def adam(learning_rate: float, steps: int) -> keras.optimizers.Optimizer:

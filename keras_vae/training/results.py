@@ -40,9 +40,13 @@ class Evaluation:
         ]
 
 
-def _examples(splits: Splits, split: str, limit: int | None = None) -> np.ndarray:
+def examples(splits: Splits, split: str, limit: int | None = None) -> np.ndarray:
+    """The first examples of a split; all of them without a limit, or where there are fewer."""
     known("split", split, splits.stored)
-    return splits.examples(split, limit)
+    if limit is not None and limit < 1:
+        raise ValueError(f"The number of examples has to be at least 1. Received: {limit}")
+    available = len(splits.stored[split])
+    return splits.examples(split, available if limit is None else min(limit, available))
 
 
 def evaluate_run(
@@ -58,7 +62,7 @@ def evaluate_run(
         limit: only the first so many examples.
         seed: of the importance samples.
     """
-    x = _examples(run.data, split, limit)
+    x = examples(run.data, split, limit)
     estimate = log_likelihood(run.model, x, num_samples, seed=seed)
     terms = run.model.evaluate(x, batch_size=500, verbose=0, return_dict=True)
     evaluation = Evaluation(
@@ -91,10 +95,10 @@ def embed_run(run: Run, output: str | os.PathLike[str], *, split: str = "test") 
     path = Path(output)
     if path.suffix not in (".npz", ".png"):
         raise ValueError(f"Embeddings are written as .npz or as a .png map. Received: {path.name}")
-    z = run.model.embed(_examples(run.data, split))
+    z = run.model.embed(examples(run.data, split))
     labels = run.data.stored[split].labels
     if path.suffix == ".png":
-        pictures.latent_map(path, z, labels)
+        pictures.latent_map(path, z, labels, of=f"{split} examples")
         return z
     arrays: dict[str, Any] = {"z": z} if labels is None else {"z": z, "labels": labels}
     with _files.replacing(path) as new:

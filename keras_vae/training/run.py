@@ -54,6 +54,7 @@ class Run:
         try:
             self.config: dict[str, Any] = config or {}
             self.recipe = Recipe.from_json(self.config["recipe"])
+            _ = self.config["data"]["sha256"], dict(self.config["versions"])
         except (KeyError, TypeError) as error:
             raise ValueError(
                 f"{self.path} is not a run folder of keras-vae, or its config.json is damaged. Expected a folder "
@@ -136,8 +137,12 @@ class Run:
 
     def history(self) -> dict[str, list[float]]:
         """The columns of history.csv, one value per epoch."""
-        try:
-            rows = list(csv.DictReader((self.path / "history.csv").read_text().splitlines()))
-        except FileNotFoundError:
+        path = self.path / "history.csv"
+        if not path.exists():
             return {}
-        return {name: [float(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+        try:
+            header, *rows = csv.reader(path.read_text().splitlines())
+            columns = zip(*((float(cell) for cell in row) for row in rows), strict=True)
+            return dict(zip(header, map(list, columns), strict=True))
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}. --resume writes it anew.") from error

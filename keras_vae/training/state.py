@@ -34,6 +34,7 @@ class TrainingState(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.kept_callbacks = folder, list(callbacks)
         self._fields: list[dict] = []
+        self.stopped = False
 
     def restore(self, model: keras.Model) -> int:
         """Loads the newest intact state into the model; returns the number of epochs it has behind
@@ -57,7 +58,7 @@ class TrainingState(keras.callbacks.Callback):
                 )
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
-            self._fields = record["callbacks"]
+            self._fields, self.stopped = record["callbacks"], record["stopped"]
             return record["epochs"]
         return 0
 
@@ -73,7 +74,10 @@ class TrainingState(keras.callbacks.Callback):
             {k: v for k, v in vars(callback).items() if k in _KEPT_FIELDS}
             for callback in self.kept_callbacks
         ]
-        record = json.dumps({"epochs": epoch + 1, "callbacks": fields}, default=float)
+        record = json.dumps(
+            {"epochs": epoch + 1, "stopped": bool(self.model.stop_training), "callbacks": fields},
+            default=float,
+        )
         body = io.BytesIO()
         np.savez(body, record=np.frombuffer(record.encode(), np.uint8), **arrays)
         content = body.getvalue()

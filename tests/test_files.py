@@ -1,0 +1,65 @@
+"""Files and folders appear whole or not at all, and nothing of anybody else's is lost."""
+
+import pytest
+
+from keras_vae import _files
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    _files.write(path, "old")
+
+    def fail():
+        with _files.replacing(path) as new:
+            new.write_text("half")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        fail()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    _files.write(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_a_file_does_not_take_the_place_of_a_folder(tmp_path):
+    folder = tmp_path / "picture.png"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("years of work")
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        _files.write(folder, b"")
+    assert (folder / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_folder_whose_replacement_is_missing_comes_back(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "model").write_text("weights")
+    with pytest.raises(FileNotFoundError), _files.replacing(folder):
+        pass  # nothing was written
+    assert (folder / "model").read_text() == "weights"
+    with _files.replacing(folder) as new:
+        new.mkdir()
+        (new / "model").write_text("better")
+    assert (folder / "model").read_text() == "better"
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_links_are_followed(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with _files.replacing(tmp_path / "link") as new:
+        new.mkdir()
+        (new / "model").write_text("weights")
+    assert (tmp_path / "real" / "model").read_text() == "weights"
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_claims(tmp_path):
+    folder = _files.claim_folder(tmp_path / "run", "run", overwrite=False)
+    (folder / "config.json").write_text('{"keras_vae": {"kind": "run", "format": 1}}')
+    assert _files.claim_folder(folder, "run", overwrite=True) == folder
+    with pytest.raises(FileExistsError, match="earlier result"):
+        _files.claim_folder(folder, "run", overwrite=False)
+    with pytest.raises(FileExistsError, match=r"run\. Expected: export"):
+        _files.claim_folder(folder, "export", overwrite=True)
