@@ -4,16 +4,19 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format clean
+.PHONY: help demo test test-consumers check format clean
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/installed ## train a VAE on MNIST, evaluate and export it; results in demo/
 	$(BIN)/keras-vae demo --output demo
 
 test: .venv/installed-dev ## run all tests, docstring and README examples (two processes)
 	$(BIN)/pytest -n 2 --dist worksteal
+
+test-consumers: .venv/installed-consumers export/browser/node_modules ## run exported files in their real consumers
+	$(BIN)/pytest -m consumers tests/consumers
 
 check: .venv/installed-dev ## format, lint, types, links and commands in the documents
 	$(BIN)/ruff format --check
@@ -26,19 +29,29 @@ format: .venv/installed-dev ## format the code and mend what the linter can
 	$(BIN)/ruff check --fix
 
 clean: ## remove .venv, the demo's results and caches
-	rm -rf .venv demo build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv demo export/browser/node_modules build dist *.egg-info .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: a second run installs nothing unless pyproject.toml has changed.
 .venv/installed: pyproject.toml | $(BIN)/python
 	@echo "Installing keras_vae and TensorFlow into .venv: some minutes the first time, 2.6 GB on disk."
-	@$(BIN)/python -m pip install -qq --editable .
+	@$(BIN)/python -m pip install -qq --editable '.[export]'
 	@touch $@
 
 .venv/installed-dev: pyproject.toml | $(BIN)/python
 	@echo "Installing keras_vae, TensorFlow and the development tools into .venv: some minutes the first time, 3 GB on disk."
-	@$(BIN)/python -m pip install -qq --editable '.[dev]'
+	@$(BIN)/python -m pip install -qq --editable '.[dev,export]'
 	@touch .venv/installed $@
+
+.venv/installed-consumers: pyproject.toml | $(BIN)/python
+	@echo "Installing keras_vae and what its exports are tested with into .venv: some minutes the first time."
+	@$(BIN)/python -m pip install -qq --editable '.[dev,export,consumers]'
+	@touch .venv/installed .venv/installed-dev $@
+
+export/browser/node_modules: export/browser/package.json
+	@if command -v npm >/dev/null; \
+	  then cd export/browser && npm install --silent --no-audit --no-fund --no-package-lock && touch node_modules; \
+	  else echo "npm is not installed: the browser tests are skipped."; fi
 
 $(BIN)/python:
 	@$(PYTHON) -V >/dev/null 2>&1 || \

@@ -95,6 +95,9 @@ def train(
     hidden: Annotated[
         str | None, typer.Option(help="Units per hidden layer, or channels per level: 512,256.")
     ] = None,
+    activation: Annotated[
+        str, typer.Option(help="Of the hidden layers: relu, silu, tanh, or another of Keras's.")
+    ] = "relu",
     latent_dim: Annotated[int, typer.Option(help="Size of z.")] = 20,
     likelihood: Annotated[
         str | None,
@@ -104,6 +107,7 @@ def train(
         ),
     ] = None,
     prior: Annotated[str, typer.Option(help="normal or mixture.")] = "normal",
+    num_components: Annotated[int, typer.Option(help="Components of the mixture prior.")] = 50,
     objective: Annotated[str, typer.Option(help="elbo or iwae.")] = "elbo",
     num_samples: Annotated[int, typer.Option(help="Importance samples of the iwae objective.")] = 5,
     beta: Annotated[float, typer.Option(help="Weight of the rate in the elbo objective.")] = 1.0,
@@ -153,9 +157,11 @@ def train(
                 protocol=protocol,
                 network=network,
                 hidden=_sizes(hidden),
+                activation=activation,
                 latent_dim=latent_dim,
                 likelihood=likelihood,
                 prior=prior,
+                num_components=num_components,
                 objective=objective,
                 num_samples=num_samples,
                 beta=beta,
@@ -269,17 +275,55 @@ def info(run: RunArgument):
 def export(
     run: RunArgument,
     output: Annotated[Path, typer.Option(help="The folder to make.")],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="saved_model, tflite, onnx or all; may be repeated. [default: saved_model, tflite]",
+        ),
+    ] = None,
+    quantization: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of the LiteRT file: none, float16, dynamic_int8, int8 or int4; may be repeated, a "
+            "file each. [default: none]"
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(help="Rows that the LiteRT file's decode and encode take; 0: any number.")
+    ] = 1,
+    num_samples: Annotated[
+        int, typer.Option(help="Examples that the LiteRT file's generate gives.")
+    ] = 16,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier export there.")
     ] = False,
 ):
-    """Write a SavedModel and a LiteRT decoder, checked against the model."""
+    """Write a SavedModel, LiteRT and ONNX files, each checked against the model in its own runtime."""
     opened = _open_run(run)
     with _quietly():
-        from keras_vae.export import export as export_to
-    result = export_to(opened.model, output, overwrite=overwrite)
-    console.print(_rows((row.cells for row in result.rows), *result.header))
+        from keras_vae.training.results import export_run
+    result = export_run(
+        opened,
+        output,
+        formats=formats or ("saved_model", "tflite"),
+        quantizations=quantization or ("none",),
+        batch_size=batch_size or None,
+        num_samples=num_samples,
+        overwrite=overwrite,
+    )
+    console.print(f"{result}", highlight=False, soft_wrap=True)
     console.print(f"written: {output}", highlight=False)
+
+
+@app.command()
+def export_check(
+    folder: Annotated[Path, typer.Argument(help="A folder that `keras-vae export` made.")],
+):
+    """Run exported files again, in every runtime that is installed, against the model's numbers."""
+    with _quietly():
+        from keras_vae.export import check
+    console.print(f"{check(folder)}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -7,6 +7,8 @@ Log-probabilities are summed over the event, in nats and float32.
 """
 
 import abc
+import math
+import numbers
 from typing import Any, ClassVar
 
 import keras
@@ -49,6 +51,9 @@ class Likelihood(abc.ABC):
     Attributes:
         event_rank: number of trailing axes of x that make up one example.
         support: in words, the values that x may take.
+        location_bounds: between which `location` lies.
+        visible_within: parameters beyond plus or minus this number are shown, in eight bits, as at
+            it; None if there is no such number.
     """
 
     event_rank: int
@@ -56,6 +61,14 @@ class Likelihood(abc.ABC):
     @property
     def support(self) -> str:
         return "any real number"
+
+    @property
+    def location_bounds(self) -> tuple[float, float]:
+        return -math.inf, math.inf
+
+    @property
+    def visible_within(self) -> float | None:
+        return None
 
     @abc.abstractmethod
     def params_size(self, channels: int) -> int:
@@ -75,6 +88,10 @@ class Likelihood(abc.ABC):
     def location(self, params: tf.Tensor) -> tf.Tensor:
         """What is shown for p(x|z), in x's shape: its mean unless the family says otherwise."""
         return self.elementwise(tf.cast(params, tf.float32)).mean()
+
+    def stddev(self, params: tf.Tensor) -> tf.Tensor | None:
+        """The standard deviation of each element, in x's shape; None for a family without a scale."""
+        return None
 
     def sample(self, params: tf.Tensor, seed) -> tf.Tensor:
         """One draw from p(x|z), in x's shape; `seed` is int32 [2]."""
@@ -150,6 +167,15 @@ class _LocationScale(Likelihood, Configurable):
     def location(self, params):
         return self._loc_and_scale(tf.cast(params, tf.float32))[0]
 
+    def _stddev_per_scale(self) -> float | tf.Tensor | None:
+        """The standard deviation at scale 1; None where it is infinite."""
+        return 1.0
+
+    def stddev(self, params):
+        loc, scale = self._loc_and_scale(tf.cast(params, tf.float32))
+        unit = self._stddev_per_scale()
+        return None if unit is None else tf.zeros_like(loc) + unit * scale
+
     def params_for_mean(self, mean):
         return (
             mean if self.scale is not None else np.concatenate([mean, np.zeros_like(mean)], axis=-1)
@@ -197,6 +223,9 @@ class Laplace(_LocationScale):
     event_rank: int = 1
     family: ClassVar[Any] = tfd.Laplace
 
+    def _stddev_per_scale(self):
+        return math.sqrt(2.0)
+
 
 @value_object
 class StudentT(_LocationScale):
@@ -222,6 +251,11 @@ class StudentT(_LocationScale):
 
     def elementwise(self, params):
         return tfd.StudentT(self.df, *self._loc_and_scale(params))
+
+    def _stddev_per_scale(self):
+        if isinstance(self.df, numbers.Real) and self.df <= 2:
+            return None
+        return tf.sqrt(self.df / (self.df - 2.0))
 
 
 @register
@@ -264,6 +298,9 @@ class SharedScaleNormal(StatefulPart, Likelihood):
     def elementwise(self, params):
         return tfd.Normal(params, self.scale)
 
+    def stddev(self, params):
+        return tf.zeros_like(tf.cast(params, tf.float32)) + self.scale
+
     def params_for_mean(self, mean):
         return mean
 
@@ -298,6 +335,14 @@ class Bernoulli(Likelihood, Configurable):
     @property
     def support(self):
         return "0 or 1"
+
+    @property
+    def location_bounds(self):
+        return 0.0, 1.0
+
+    @property
+    def visible_within(self):
+        return 7.0  # sigmoid(7) = 0.999, less than half of 1 / 256 from 1
 
     def params_size(self, channels):
         return channels
@@ -335,11 +380,24 @@ class ContinuousBernoulli(Likelihood, Configurable):
     def support(self):
         return "a number in [0, 1]"
 
+    @property
+    def location_bounds(self):
+        return 0.0, 1.0
+
     def params_size(self, channels):
         return channels
 
     def elementwise(self, params):
         return tfd.ContinuousBernoulli(logits=params)
+
+    def location(self, params):
+        """The mean, (1 + coth(logit / 2)) / 2 - 1 / logit, from ops that every runtime has."""
+        logit = tf.cast(params, tf.float32)
+        is_small = tf.abs(logit) < 1.0  # there its two poles cancel: the Taylor series
+        even = logit**2
+        series = 0.5 + logit * (1 / 12 - even * (1 / 720 - even * (1 / 30240 - even / 1209600)))
+        far = tf.where(is_small, tf.ones_like(logit), logit)
+        return tf.where(is_small, series, 0.5 + 0.5 / tf.tanh(0.5 * far) - 1.0 / far)
 
     def contains(self, x):
         return (x >= 0) & (x <= 1)
@@ -385,6 +443,10 @@ class Categorical(Likelihood, Configurable):
     @property
     def support(self):
         return f"an integer in 0 ... {self.num_categories - 1}"
+
+    @property
+    def location_bounds(self):
+        return 0.0, self.num_categories - 1.0
 
     def elementwise(self, params):
         channels = params.shape[-1] // self.num_categories

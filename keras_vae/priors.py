@@ -87,8 +87,7 @@ class StandardNormal(Prior):
 
 @register
 class NormalMixture(Prior):
-    """p(z) = sum_k pi_k N(z; loc_k, L_k L_k^T), learned with the model; full covariance by Cholesky
-    factors.
+    """p(z) = sum_k pi_k prod_d N(z_d; loc_kd, scale_kd^2), learned with the model.
 
     The KL to it has no closed form: the objectives estimate it from their samples. Not to be
     confused with a mixture fitted to the latents after training, which can have this form but is
@@ -112,38 +111,29 @@ class NormalMixture(Prior):
         super().__init__(latent_dim, **kwargs)
         check_count(name_of(self), num_components=num_components)
         self.num_components, self.seed = num_components, seed
-        components, size = num_components, latent_dim
+        shape = (num_components, latent_dim)
         around_zero = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
-        self.logits = self.add_weight(shape=(components,), initializer="zeros", name="logits")
-        self.loc = self.add_weight(shape=(components, size), initializer=around_zero, name="loc")
-        self.log_variance = self.add_weight(
-            shape=(components, size), initializer="zeros", name="log_variance"
-        )
-        self.off_diagonal = self.add_weight(
-            shape=(components, size, size), initializer="zeros", name="off_diagonal"
-        )
+        self.logits = self.add_weight(shape=shape[:1], initializer="zeros", name="logits")
+        self.loc = self.add_weight(shape=shape, initializer=around_zero, name="loc")
+        self.log_variance = self.add_weight(shape=shape, initializer="zeros", name="log_variance")
 
     @property
     def noise_size(self):
         return self.latent_dim + 2
 
-    def _scale_tril(self):
-        """[K, D, D]: the weights' strict lower triangle, and the bounded scales on the diagonal."""
-        off_diagonal = tf.convert_to_tensor(self.off_diagonal)
-        strict = tf.linalg.band_part(off_diagonal, -1, 0) - tf.linalg.band_part(off_diagonal, 0, 0)
-        return strict + tf.linalg.diag(scale_of(tf.convert_to_tensor(self.log_variance)))
-
     def distribution(self, batch=None):
         return tfd.MixtureSameFamily(
             tfd.Categorical(logits=tf.convert_to_tensor(self.logits)),
-            tfd.MultivariateNormalTriL(tf.convert_to_tensor(self.loc), self._scale_tril()),
+            tfd.Independent(tfd.Normal(tf.convert_to_tensor(self.loc), self._scale()), 1),
         )
 
     def transform(self, noise, batch=None):
         component = pick(noise[:, :2], tf.nn.softmax(tf.convert_to_tensor(self.logits)))
-        scale_tril = tf.gather(self._scale_tril(), component)
-        loc = tf.gather(tf.convert_to_tensor(self.loc), component)
-        return loc + tf.reduce_sum(scale_tril * noise[:, tf.newaxis, 2:], axis=-1)
+        loc, scale = tf.convert_to_tensor(self.loc), self._scale()
+        return tf.gather(loc, component) + tf.gather(scale, component) * noise[:, 2:]
+
+    def _scale(self):
+        return scale_of(tf.convert_to_tensor(self.log_variance))
 
     def get_config(self):
         return super().get_config() | {"num_components": self.num_components, "seed": self.seed}

@@ -158,13 +158,28 @@ def test_reconstruct_embed_info(cli, run, tmp_path):
         assert words in out
 
 
-def test_export_writes_both_formats_and_shows_their_difference(cli, run, tmp_path):
+def test_export_writes_what_is_asked_and_shows_how_far_it_is(cli, run, tmp_path):
     code, out, _ = cli("export", run, "--output", tmp_path / "exported")
     assert code == 0
-    assert (tmp_path / "exported" / "saved_model" / "saved_model.pb").exists()
-    assert (tmp_path / "exported" / "decoder.tflite").exists()
+    assert (tmp_path / "exported" / "saved_model" / "1" / "saved_model.pb").exists()
+    assert (tmp_path / "exported" / "model.tflite").exists()
     assert "LiteRT" in out
-    assert "largest difference" in out
+    assert "mean difference" in out
+    everything = tmp_path / "everything"
+    options = ("--format", "all", "--quantization", "dynamic_int8", "--output", everything)
+    code, out, err = cli("export", run, *options)
+    assert code == 0, err
+    assert {p.name for p in everything.iterdir()} == {
+        "config.json",
+        "model_dynamic_int8.tflite",
+        "onnx",
+        "reference.npz",
+        "saved_model",
+    }
+    assert " nats" in out
+    code, out, _ = cli("export-check", everything)
+    assert code == 0
+    assert all(runtime in out for runtime in ("TensorFlow", "LiteRT", "ONNX Runtime"))
     code, _, err = cli("export", run, "--output", tmp_path / "exported")
     assert code == 1
     assert "earlier result" in err
@@ -237,6 +252,11 @@ def mistakes(images, run, folder):
         (("generate", run, "--num-samples", "0", "--output", folder / "g.png"), 1, "num_samples"),
         (("embed", run, "--output", folder / "z.csv"), 1, ".npz"),
         (("export", run, "--output", folder), 1, "did not write"),
+        (("export", run, "--format", "tflight", *out), 1, "tflite"),
+        (("export", run, "--quantization", "int16", *out), 1, "int8"),
+        (("export", run, "--batch-size", "-1", *out), 1, "at least 1"),
+        (("export-check", folder), 1, "not an export"),
+        (("export-check", run), 1, "not an export"),
         (("demo", "--output", run), 1, "Choose another folder"),
         (("demo", "--output", folder), 1, "did not write"),
     ]

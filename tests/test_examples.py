@@ -9,7 +9,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MAKES = {
-    "quickstart.py": ["quickstart/samples.png", "quickstart/export/decoder.tflite"],
+    "quickstart.py": ["quickstart/samples.png", "quickstart/export/model.tflite"],
     "conditional_digits.py": ["digits.png"],
     "parts_of_your_own.py": ["combination.keras"],
 }

@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -17,16 +18,23 @@ import keras_vae
 from keras_vae import VAE, likelihoods, networks, posteriors, priors
 from keras_vae._parts import Configurable, value_object
 from keras_vae.export import (
-    LiteRTDecoder,
+    Budget,
     ParityError,
+    ParityRow,
+    Reference,
+    check,
     endpoints,
     export,
+    load,
+    metadata,
+    onnx,
     parity,
+    quantization_cost,
     saved_model,
     tflite,
 )
 from keras_vae.export.tflite import custom_ops
-from keras_vae.sampling import as_seed
+from keras_vae.sampling import as_seed, normals
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 
@@ -35,7 +43,13 @@ SIGNATURES = {
     "decode": (["z"], ["mean"]),
     "reconstruct": (["x"], ["mean"]),
     "generate": (["num_samples", "seed"], ["mean"]),
+    "score": (["seed", "x"], ["distortion", "elbo", "rate"]),
     "serving_default": (["x"], ["mean"]),
+}
+FILES = {
+    "saved_model": set(SIGNATURES),
+    "model.tflite": {"decode", "encode", "generate"},
+    "onnx": {"decode", "encode", "reconstruct", "generate"},
 }
 SEEDS = (0, 7, -1, 2**40 + 3, (1, -2))
 
@@ -140,7 +154,7 @@ def exported(tmp_path_factory):
     model.compile("adam")
     model.fit(data_for(model, 8), batch_size=4, verbose=0)
     folder = tmp_path_factory.mktemp("exported") / "export"
-    export(model, folder)
+    export(model, folder, formats=("saved_model", "tflite", "onnx"))
     return model, folder
 
 
@@ -158,21 +172,22 @@ def exported(tmp_path_factory):
         pytest.param(conv, id="conv"),
     ],
 )
-def test_all_consumers_agree_with_the_live_model(make, tmp_path):
-    model = make()
-    measured = export(model, tmp_path / "export")
-    assert {(row.consumer, row.signature) for row in measured.rows} == {
-        ("SavedModel", "decode"),
-        ("SavedModel", "generate"),
-        ("LiteRT", "decode"),
-    }
-    assert all(row.largest_difference <= 1e-5 for row in measured.rows)
-    assert custom_ops((tmp_path / "export/decoder.tflite").read_bytes()) == []
+def test_all_runtimes_agree_with_the_live_model(make, tmp_path):
+    measured = export(make(), tmp_path / "export", formats=("saved_model", "tflite", "onnx"))
+    received: dict[str, set[str]] = {}
+    for row in measured.rows:
+        received.setdefault(row.file, set()).add(row.signature)
+        assert row.largest_difference <= 1e-5
+        assert row.mean_difference <= row.largest_difference
+        assert row.size > 1000
+        assert row.latency > 0
+    assert received == FILES
+    assert custom_ops((tmp_path / "export/model.tflite").read_bytes()) == []
 
 
 def test_saved_model_signatures_for_any_batch_size(exported):
     model, folder = exported
-    loaded = tf.saved_model.load(str(folder / "saved_model"))
+    loaded = tf.saved_model.load(str(folder / "saved_model/1"))
     for name, (inputs, outputs) in SIGNATURES.items():
         signature = loaded.signatures[name]
         assert sorted(signature.structured_input_signature[1]) == inputs
@@ -191,10 +206,55 @@ def test_saved_model_signatures_for_any_batch_size(exported):
         np.testing.assert_allclose(mean, model.decode(z).mean(), atol=1e-6)
 
 
+def test_a_score_is_the_elbo_of_its_draw(exported):
+    """Distortion and rate at the z that the seed draws, by TFP's own classes; on average the ELBO."""
+    model, folder = exported
+    score = tf.saved_model.load(str(folder / "saved_model/1")).signatures["score"]
+    x, seed = data_for(model, 5), as_seed(3)
+    terms = score(x=tf.constant(x), seed=seed)
+    q, _ = model.infer(x)
+    z = q.mean() + q.stddev() * normals(seed, 5, LATENT_DIM)
+    logits = model.decode(z).distribution.logits
+    distortion = -np.sum(tfd.Bernoulli(logits).log_prob(x), axis=1)
+    rate = q.log_prob(z) - model.prior.distribution().log_prob(z)
+    np.testing.assert_allclose(terms["distortion"], distortion, rtol=1e-5)
+    np.testing.assert_allclose(terms["rate"], rate, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(terms["elbo"], -(distortion + rate), rtol=1e-5)
+    again = score(x=tf.constant(x), seed=seed)
+    np.testing.assert_array_equal(terms["elbo"], again["elbo"])
+    many = score(x=tf.constant(np.tile(x, (4000, 1))), seed=seed)
+    model.compile("adam")
+    elbo = -model.evaluate(np.tile(x, (4000, 1)), verbose=0, return_dict=True)["negative_elbo"]
+    assert np.mean(many["elbo"]) == pytest.approx(elbo, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    "likelihood",
+    [
+        likelihoods.Normal(),
+        likelihoods.Laplace(scale=0.5),
+        likelihoods.StudentT(df=3.0),
+        likelihoods.SharedScaleNormal(),
+    ],
+    ids=lambda likelihood: type(likelihood).__name__,
+)
+def test_a_likelihood_with_a_scale_serves_its_standard_deviation(likelihood):
+    model = vae(likelihood)
+    z = latents(4)
+    decoded = endpoints(model, ["decode"])["decode"](z=tf.constant(z))
+    assert set(decoded) == {"mean", "stddev"}
+    np.testing.assert_allclose(decoded["stddev"], model.decode(z).stddev(), rtol=1e-6)
+    np.testing.assert_allclose(decoded["mean"], model.decode(z).mean(), rtol=1e-6)
+    heavy = vae(likelihoods.StudentT(df=1.5))
+    assert set(endpoints(heavy, ["decode"])["decode"](z=tf.constant(z))) == {"mean"}
+
+
 @pytest.mark.parametrize("prior", [priors.StandardNormal, priors.NormalMixture])
 def test_saved_model_generates_what_the_model_generates(prior, tmp_path):
     model = vae(prior=prior(LATENT_DIM))
-    loaded = tf.saved_model.load(str(saved_model(model, tmp_path / "saved")))
+    path = saved_model(model, tmp_path / "saved", version=12)
+    assert path == tmp_path / "saved/12"
+    loaded = tf.saved_model.load(str(path))
     for seed in SEEDS:
         for size in (1, 5, 17):
             mean = loaded.signatures["generate"](num_samples=tf.constant(size), seed=as_seed(seed))
@@ -204,7 +264,7 @@ def test_saved_model_generates_what_the_model_generates(prior, tmp_path):
 def test_conditions_are_further_inputs(tmp_path):
     model = conditional()
     export(model, tmp_path / "export", conditions={"label": 3})
-    signatures = tf.saved_model.load(str(tmp_path / "export/saved_model")).signatures
+    signatures = tf.saved_model.load(str(tmp_path / "export/saved_model/1")).signatures
     inputs = {
         name: {k: spec.dtype for k, spec in signatures[name].structured_input_signature[1].items()}
         for name in ("encode", "decode", "reconstruct")
@@ -217,12 +277,18 @@ def test_conditions_are_further_inputs(tmp_path):
     }
     z, conditions = latents(6), {"label": np.arange(6) % 5, "style": latents(6, 1)[:, :2]}
     expected = model.decode(z, conditions).mean()
-    decode = LiteRTDecoder(tmp_path / "export/decoder.tflite")
-    np.testing.assert_allclose(decode(z, **conditions), expected, atol=1e-6)
-    assert np.ptp(decode(z[:1].repeat(5, 0), label=np.arange(5), style=np.zeros((5, 2))), 0).any()
+    file = load(tmp_path / "export/model.tflite")
+    np.testing.assert_allclose(file("decode", z=z, **conditions)["mean"], expected, atol=1e-6)
+    styles = {"label": np.arange(5), "style": np.zeros((5, 2))}
+    assert np.ptp(file("decode", z=z[:1].repeat(5, 0), **styles)["mean"], 0).any()
+    sides = {"label": np.arange(16) % 5, "style": latents(16, 2)[:, :2]}
+    generated = file("generate", seed=[7, 0], **sides)["mean"]
+    np.testing.assert_allclose(generated, model.generate(16, 7, **sides), atol=1e-6)
     with pytest.raises(ValueError, match=r"takes the inputs \['label', 'style', 'z'\].*\['z'\]"):
-        decode(z)
-    with pytest.raises(ValueError, match=r"asks for the conditions \['label', 'style'\].*colour"):
+        file("decode", z=z)
+    with pytest.raises(ValueError, match=r"same number of rows.*\[2, 6, 6\]"):
+        file("decode", z=z, label=conditions["label"][:2], style=conditions["style"])
+    with pytest.raises(ValueError, match=r"ask for \['label', 'style'\].*colour"):
         parity(model, tmp_path / "export/saved_model", conditions={"colour": 1})
 
 
@@ -244,8 +310,8 @@ def test_mixed_precision_is_served_in_float32_but_not_by_litert(tmp_path):
     assert decoded["mean"].dtype == tf.float32
     assert parity(model, path).rows[0].largest_difference <= 1e-6
     with pytest.raises(ValueError, match=r"'decode' computes in bfloat16 .* policy 'float32'"):
-        tflite(model, tmp_path / "decoder.tflite")
-    assert not (tmp_path / "decoder.tflite").exists()
+        tflite(model, tmp_path / "model.tflite")
+    assert not (tmp_path / "model.tflite").exists()
 
 
 # Consumers.
@@ -256,7 +322,9 @@ def test_every_signature_runs_in_a_session(exported):
     x, z = data_for(model, 3), latents(3)
     given = {"x": x, "z": z, "num_samples": 4, "seed": [7, 0]}
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
-        meta = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(folder / "saved_model"))
+        meta = tf.compat.v1.saved_model.loader.load(
+            session, ["serve"], str(folder / "saved_model/1")
+        )
         received = {}
         for name in SIGNATURES:
             signature = meta.signature_def[name]
@@ -283,7 +351,7 @@ def test_saved_model_cli_runs_it(exported, tmp_path):
                 subprocess.Popen(
                     [
                         *command,
-                        folder / "saved_model",
+                        folder / "saved_model/1",
                         "--tag_set",
                         "serve",
                         "--signature_def",
@@ -309,7 +377,7 @@ def test_saved_model_cli_runs_it(exported, tmp_path):
 
 def test_each_weight_is_stored_once_and_nothing_else_is(exported):
     model, folder = exported
-    variables = folder / "saved_model/variables"
+    variables = folder / "saved_model/1/variables"
     shapes = tf.train.load_checkpoint(str(variables / "variables")).get_variable_to_shape_map()
     shapes.pop("_CHECKPOINTABLE_OBJECT_GRAPH")
     weights = [*model.encoder.weights, *model.decoder.weights, *model.prior.weights]
@@ -318,35 +386,230 @@ def test_each_weight_is_stored_once_and_nothing_else_is(exported):
     assert size < 4 * sum(np.prod(weight.shape) for weight in weights) + 6000
 
 
-def test_litert_decoder_runs_any_number_of_latents(exported, tmp_path):
-    model, folder = exported
-    decode = LiteRTDecoder(folder / "decoder.tflite")
-    fixed = LiteRTDecoder(tflite(model, tmp_path / "fixed.tflite", batch_size=4))
-    assert (decode.latent_dim, decode.batch_size, fixed.batch_size) == (LATENT_DIM, None, 4)
-    for size in (1, 4, 10):
-        expected = model.decode(latents(size)).mean()
-        np.testing.assert_allclose(decode(latents(size)), expected, atol=1e-6)
-        np.testing.assert_allclose(fixed(latents(size)), expected, atol=1e-6)
+def test_warm_up_requests_are_what_the_signatures_take(exported):
+    """Read with the protos of TensorFlow Serving, and run."""
+    from tensorflow_serving.apis import prediction_log_pb2
 
-
-def test_litert_decoder_says_what_it_cannot_run(exported, tmp_path):
     _, folder = exported
-    content = (folder / "decoder.tflite").read_bytes()
-    for size in (0, 10, len(content) // 2, len(content) - 4):
+    signatures = tf.saved_model.load(str(folder / "saved_model/1")).signatures
+    path = folder / "saved_model/1/assets.extra/tf_serving_warmup_requests"
+    requests = {}
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        assert request.model_spec.name == "saved_model"
+        requests[request.model_spec.signature_name] = request.inputs
+    assert set(requests) == set(SIGNATURES) - {"serving_default"}
+    for name, inputs in requests.items():
+        tensors = {key: tf.constant(tf.make_ndarray(value)) for key, value in inputs.items()}
+        outputs = signatures[name](**tensors)
+        assert all(len(value) == 1 for value in outputs.values())
+
+
+def test_litert_runs_any_number_of_rows(exported, tmp_path):
+    model, folder = exported
+    one = load(folder / "model.tflite")
+    four = load(tflite(model, tmp_path / "four.tflite", batch_size=4))
+    free = load(tflite(model, tmp_path / "free.tflite", batch_size=None))
+    rows = [file.signatures["decode"]["z"].shape for file in (one, four, free)]
+    assert rows == [(1, LATENT_DIM), (4, LATENT_DIM), (None, LATENT_DIM)]
+    for size in (1, 4, 10):
+        for file in (one, four, free):
+            mean = file("decode", z=latents(size))["mean"]
+            np.testing.assert_allclose(mean, model.decode(latents(size)).mean(), atol=1e-6)
+            encoded = file("encode", x=data_for(model, size))
+            np.testing.assert_allclose(
+                encoded["location"], model.embed(data_for(model, size)), atol=1e-6
+            )
+
+
+def test_litert_generates_the_same_pictures(exported, tmp_path):
+    model, folder = exported
+    few = load(tflite(model, tmp_path / "few.tflite", num_samples=5, signatures=["generate"]))
+    assert list(few.signatures) == ["generate"]
+    many = load(folder / "model.tflite")
+    for seed in SEEDS:
+        pair = np.asarray(as_seed(seed))
+        expected = model.generate(16, seed)
+        np.testing.assert_allclose(many("generate", seed=pair)["mean"], expected, atol=1e-6)
+        np.testing.assert_allclose(few("generate", seed=pair)["mean"], expected[:5], atol=1e-6)
+
+
+def test_signatures_of_a_litert_file_share_their_weights(tmp_path):
+    """All three together are hardly larger than the two that have different weights."""
+    model = vae()
+    names = {"all": None, "two": ["decode", "encode"], "one": ["decode"]}
+    size = {
+        name: tflite(model, tmp_path / name, signatures=signatures).stat().st_size
+        for name, signatures in names.items()
+    }
+    wide = VAE(*networks.mlp(200, 4, hidden=100), likelihood=likelihoods.Bernoulli())
+    two = tflite(wide, tmp_path / "a", signatures=["decode", "encode"]).stat().st_size
+    three = tflite(wide, tmp_path / "b").stat().st_size
+    weights = 4 * wide.count_params()
+    assert weights < two < three < weights + 45_000
+    assert size["one"] < size["two"] < size["all"]
+
+
+def test_quantised_files_are_smaller_and_close(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = VAE(*networks.mlp(300, 8, hidden=200), likelihood=likelihoods.Bernoulli())
+    x = (np.random.default_rng(0).random((100, 300)) < 0.4).astype(np.float32)
+    kinds = (None, "float16", "dynamic_int8", "int8", "int4")
+    measured = export(model, tmp_path / "export", formats=["tflite"], quantizations=kinds, data=x)
+    decode = {row.file: row for row in measured.rows if row.signature == "decode"}
+    files = ["model.tflite", *(f"model_{kind}.tflite" for kind in kinds[1:])]
+    assert list(decode) == files
+    sizes = [decode[name].size for name in files]
+    shares = [size / sizes[0] for size in sizes[1:]]
+    assert 0.48 < shares[0] < 0.56
+    assert 0.24 < shares[1] < 0.34
+    assert 0.22 < shares[2] < 0.34
+    assert 0.12 < shares[3] < 0.24
+    errors = [decode[name].mean_difference for name in files]
+    assert errors == sorted(errors) or errors[2] < errors[4]
+    assert 0 < errors[1] < 1e-4 < errors[4] < 0.02
+    assert [name for name in files if decode[name].nats is None] == ["model.tflite"]
+    assert abs(decode["model_float16.tflite"].nats) < 0.01
+    assert abs(decode["model_dynamic_int8.tflite"].nats) < 0.3
+    assert set(load(tmp_path / "export/model_int8.tflite").signatures) == {"decode", "encode"}
+
+
+def test_full_integers_in_and_out(tmp_path):
+    """The file itself takes and gives int8; through `load`, the numbers that they stand for."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = VAE(*networks.mlp(60, 4, hidden=50), likelihood=likelihoods.Bernoulli())
+    for per_tensor in (False, True):
+        path = tflite(
+            model,
+            tmp_path / "int8.tflite",
+            "int8",
+            signatures=["decode"],
+            integer_io=True,
+            per_tensor=per_tensor,
+        )
+        file = load(path)
+        (details,) = file._runners["decode"].get_input_details().values()
+        assert details["dtype"] is np.int8
+        z = model.prior.sample(50, seed=1)
+        mean = file("decode", z=z)["mean"]
+        exact = model.decode(z).mean()
+        assert np.abs(mean - exact).max() < 0.05
+        assert np.abs(mean - exact).mean() < 0.01
+        graph = schema.Model.GetRootAs(path.read_bytes(), 0).Subgraphs(0)
+        tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
+        scales = [
+            tensor.Quantization().ScaleLength()
+            for tensor in tensors
+            if tensor.ShapeAsNumpy().tolist() in ([50, 4], [60, 50])
+        ]
+        assert sorted(scales) == ([1, 1] if per_tensor else [50, 60])
+
+
+def test_quantisation_cost_is_that_of_the_elbo(tmp_path):
+    """Against the bound computed with the quantised weights in place of the model's own."""
+    model = VAE(*networks.mlp(400, 4, hidden=100), likelihood=likelihoods.Bernoulli())
+    model.decoder.set_weights([10 * w for w in model.decoder.get_weights()])
+    x = (np.random.default_rng(0).random((100, 400)) < 0.4).astype(np.float32)
+    assert quantization_cost(model, None, x) == 0.0
+    halved = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
+    halved.set_weights(
+        [
+            w.astype(np.float16).astype(np.float32) if w.size > 2**15 else w
+            for w in model.get_weights()
+        ]
+    )
+    seed, cost = as_seed(0), quantization_cost(model, "float16", x)
+    elbo = [
+        endpoints(m, ["score"])["score"](x=tf.constant(x), seed=seed)["elbo"].numpy().mean()
+        for m in (model, halved)
+    ]
+    assert abs(cost) > 0.01
+    assert cost == pytest.approx(elbo[0] - elbo[1], rel=0.03)
+    assert abs(quantization_cost(model, "int4", x)) > 5 * abs(cost)
+
+
+def test_a_litert_file_says_what_it_is(tmp_path):
+    about = {"name": "digits", "version": "3", "licence": "CC0-1.0"}
+    path = tflite(vae(), tmp_path / "model.tflite", "dynamic_int8", about=about)
+    said = metadata(path)
+    assert {key: said[key] for key in about} == about
+    assert said["quantization"] == "dynamic_int8"
+    assert said["latent_dim"] == LATENT_DIM
+    assert said["signatures"]["decode"]["inputs"]["z"]["shape"] == [1, LATENT_DIM]
+    assert "round(255" in said["pictures"]
+    assert "[0, 1]" in said["signatures"]["generate"]["outputs"]["mean"]["meaning"]
+    with pytest.raises(ValueError, match="no metadata of keras_vae"):
+        metadata(_someone_elses(tmp_path))
+
+
+def _someone_elses(folder):
+    function = tf.function(lambda z: {"out": 2.0 * z})
+    concrete = function.get_concrete_function(tf.TensorSpec((2, 3), tf.float32, "z"))
+    path = folder / "other.tflite"
+    path.write_bytes(
+        tf.lite.TFLiteConverter.from_concrete_functions([concrete], function).convert()
+    )
+    return path
+
+
+def test_damaged_and_foreign_files_say_so(exported, tmp_path):
+    _, folder = exported
+    content = (folder / "model.tflite").read_bytes()
+    for size in (0, 10, len(content) // 2):
         (tmp_path / "cut.tflite").write_bytes(content[:size])
         with pytest.raises(ValueError, match=rf"cut.tflite is not a LiteRT file.*\({size} bytes\)"):
-            LiteRTDecoder(tmp_path / "cut.tflite")
-    with pytest.raises(FileNotFoundError):
-        LiteRTDecoder(tmp_path / "none.tflite")
-    with pytest.raises(ValueError, match=r"no signature 'decode'. Its signatures: \['encode'\]"):
-        LiteRTDecoder(content.replace(b"decode", b"encode"))
-    decode = LiteRTDecoder(content)
-    with pytest.raises(ValueError, match=r"'z' .* shape \('N', 3\) .* Received shape \(2, 5\)"):
-        decode(np.zeros((2, 5)))
-    with pytest.raises(ValueError, match=r"Received shape \(0, 3\)"):
-        decode(np.zeros((0, 3)))
-    with pytest.raises(ValueError, match="'z' holds 1 NaN"):
-        decode([[0.0, np.nan, 0.0]])
+            load(tmp_path / "cut.tflite")
+    for name in ("none.tflite", "nowhere"):
+        with pytest.raises(FileNotFoundError, match=name):
+            load(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="empty is not a SavedModel"):
+        load(tmp_path / "empty")
+    (tmp_path / "onnx").mkdir()
+    whole = (folder / "onnx/decode.onnx").read_bytes()
+    (tmp_path / "onnx/decode.onnx").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"decode\.onnx is not an ONNX file, or it is damaged"):
+        load(tmp_path / "onnx")
+    with pytest.raises(ValueError, match="has no signatures"):
+        parity(vae(), _someone_elses(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["saved_model", "model.tflite", "onnx"])
+def test_wrong_calls_say_what_a_file_takes(exported, name):
+    _, folder = exported
+    file = load(folder / name)
+    for inputs, message in (
+        ({"z": np.zeros((2, 5))}, r"'z' .* shape \('N', 3\)\. Received shape \(2, 5\)"),
+        ({"z": np.zeros(3)}, r"shape \('N', 3\)\. Received shape \(3,\)"),
+        ({"z": [[0.0, np.nan, 0.0]]}, "'z' holds 1 NaN"),
+        ({"z": [["a", "b", "c"]]}, "takes float32"),
+        ({"y": np.zeros((1, 3))}, r"takes the inputs \['z'\]\. Received: \['y'\]"),
+        ({"z": np.zeros((0, 3))}, "at least 1"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            file("decode", **inputs)
+    with pytest.raises(ValueError, match=r"no signature 'dekode'.*'decode', 'encode'"):
+        file("dekode")
+    rest = {} if name == "model.tflite" else {"num_samples": 2}
+    for seed, message in (
+        ([0.5, 1.0], "takes int32. Received: float64"),
+        (7, r"shape \(2,\)\. Received shape \(\)"),
+        ([2**40, 0], "int32, which cannot hold"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            file("generate", seed=seed, **rest)
+
+
+def test_an_absent_runtime_is_skipped_with_its_reason(exported, monkeypatch):
+    _, folder = exported
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    measured = check(folder)
+    assert {row.file for row in measured.rows} == {"saved_model", "model.tflite"}
+    assert "onnx was not run" in measured.skipped[0]
+    assert "pip install 'keras-vae[export]'" in str(measured)
+    with pytest.raises(ImportError, match="onnxruntime"):
+        onnx(vae(), folder.parent / "more")
 
 
 # Refusals.
@@ -362,7 +625,8 @@ def test_a_decoder_that_draws_is_refused(layer, op, exported, tmp_path):
     message = rf"signature 'decode' draws random numbers.*{op}\w* at '[^']*noisy"
     for write in (
         lambda: saved_model(model, folder / "saved_model"),
-        lambda: tflite(model, folder / "decoder.tflite"),
+        lambda: tflite(model, folder / "model.tflite"),
+        lambda: onnx(model, folder / "onnx"),
         lambda: export(model, folder, overwrite=True),
     ):
         with pytest.raises(ValueError, match=message):
@@ -374,17 +638,18 @@ def test_a_decoder_that_draws_is_refused(layer, op, exported, tmp_path):
 def test_an_op_that_litert_has_no_builtin_for_is_refused_by_name(tmp_path):
     model = with_layer(Digamma())
     with pytest.raises(ValueError, match=r"no built-in op for tf\.Digamma at .*Digamma"):
-        tflite(model, tmp_path / "decoder.tflite")
+        tflite(model, tmp_path / "model.tflite")
+    with pytest.raises(ValueError, match=r"ONNX cannot take the signature .*Digamma at '.*digamma"):
+        onnx(model, tmp_path / "onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_litert_cannot_run_is_refused(tmp_path):
     model = with_layer(LogGamma())
     with pytest.raises(ValueError, match=r"converted, but LiteRT cannot run .* `batch_size`"):
-        tflite(model, tmp_path / "decoder.tflite")
+        tflite(model, tmp_path / "model.tflite", batch_size=None)
     assert list(tmp_path.iterdir()) == []
-    path = tflite(model, tmp_path / "decoder.tflite", batch_size=4)
-    parity(model, tflite=path, num_latents=10)
+    parity(model, tflite(model, tmp_path / "model.tflite", batch_size=4), num_rows=10)
 
 
 def test_ops_of_tensorflow_are_found_in_a_file():
@@ -415,34 +680,92 @@ def test_unknown_endpoints_are_named():
 
 def test_parity_fails_when_a_weight_has_changed_since(exported):
     model, folder = exported
-    files = folder / "saved_model", folder / "decoder.tflite"
-    assert "LiteRT      decode" in str(parity(model, *files))
+    files = [folder / name for name in FILES]
+    assert "LiteRT        model.tflite  decode" in str(parity(model, *files, num_rows=16))
     bias = model.decoder.weights[-1]
-    bias.assign_add(keras.ops.ones(bias.shape) * 1e-3)
+    before = bias.numpy()
+    bias.assign(before + 1e-3)
     try:
-        with pytest.raises(ParityError, match="SavedModel decode, SavedModel generate, LiteRT"):
-            parity(model, *files)
-        assert len(parity(model, *files, budget=1e-2).rows) == 3
-        bias.assign_add(keras.ops.ones(bias.shape) * np.nan)
-        with pytest.raises(ParityError, match=r"LiteRT .* nan") as caught:
-            parity(model, *files, budget=1e9)
-        assert len(caught.value.parity.failures) == 3
+        with pytest.raises(ParityError, match=r"saved_model decode, .*model\.tflite decode"):
+            parity(model, *files, num_rows=16)
+        parity(model, *files, num_rows=16, budgets=Budget(largest=1e-2))
+        bias.assign(before * np.nan)
+        with pytest.raises(ParityError, match="nan") as caught:
+            parity(model, *files, num_rows=16, budgets=Budget())
+        failed = {(row.file, row.signature) for row in caught.value.parity.failures}
+        assert failed >= {(name, "decode") for name in FILES}
+        assert (files[1].name, "encode") not in failed
     finally:
-        bias.assign(keras.ops.zeros(bias.shape))
+        bias.assign(before)
+
+
+@pytest.mark.parametrize(
+    ("budget", "passes"),
+    [
+        (Budget(), True),
+        (Budget(largest=0.1), True),
+        (Budget(largest=0.01), False),
+        (Budget(grey_levels=255 * 0.02), True),
+        (Budget(grey_levels=255 * 0.005), False),
+        (Budget(nats=0.5), True),
+        (Budget(nats=0.3), False),
+    ],
+)
+def test_budgets(budget, passes):
+    row = ParityRow(
+        runtime="LiteRT",
+        file="model.tflite",
+        signature="decode",
+        largest_difference=0.05,
+        mean_difference=0.01,
+        size=1,
+        latency=1.0,
+        nats=0.4,
+        budget=budget,
+    )
+    assert row.passes == passes
+    assert ("OVER BUDGET" in row.cells) == (not passes)
+
+
+def test_a_reference_stands_for_the_model(exported, tmp_path):
+    model, folder = exported
+    reference = Reference.load(folder / "reference.npz")
+    mean = reference.outputs["decode"]["mean"]
+    np.testing.assert_allclose(
+        mean, model.decode(reference.inputs["decode"]["z"]).mean(), atol=1e-6
+    )
+    measured = parity(reference, folder / "model.tflite")
+    assert [row.signature for row in measured.rows] == ["decode", "encode", "generate"]
+
+
+def test_an_export_is_checked_again_without_the_model(exported, tmp_path):
+    _, folder = exported
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    assert {row.file for row in check(copy).rows} == set(FILES)
+    other = vae()
+    tflite(other, copy / "model.tflite")
+    with pytest.raises(ParityError, match=r"model\.tflite decode"):
+        check(copy)
+    (copy / "reference.npz").write_bytes(b"half")
+    with pytest.raises(ValueError, match="copy is damaged"):
+        check(copy)
+    for folder, message in ((tmp_path, "not an export"), (tmp_path / "none", "no folder")):
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            check(folder)
 
 
 def test_parity_names_what_is_of_another_model(exported):
     _, folder = exported
     other = VAE(*networks.mlp(EVENT_SIZE, 5, hidden=8), likelihood=likelihoods.Bernoulli())
-    with pytest.raises(
-        ValueError, match=r"another model: its decode takes .*\(None, 3\).*\(64, 5\)"
-    ):
-        parity(other, folder / "saved_model")
-    with pytest.raises(ValueError, match=r"shape \('N', 3\) .* Received shape \(64, 5\)"):
-        parity(other, tflite=folder / "decoder.tflite")
     wider = VAE(*networks.mlp(9, LATENT_DIM, hidden=8), likelihood=likelihoods.Bernoulli())
-    with pytest.raises(ValueError, match=r"LiteRT is of another model.*\(64, 6\).*\(64, 9\)"):
-        parity(wider, tflite=folder / "decoder.tflite")
+    for name in FILES:
+        with pytest.raises(ValueError, match=r"shape \('N', 3\)\. Received shape \(8, 5\)"):
+            parity(other, folder / name, num_rows=8)
+        with pytest.raises(
+            ValueError, match=r"of another model: its decode .*\(16, 6\).*\(16, 9\)"
+        ):
+            parity(wider, folder / name, num_rows=16)
     with pytest.raises(ValueError, match="nothing to compare"):
         parity(wider)
 
@@ -457,7 +780,7 @@ def test_a_failed_export_leaves_the_earlier_one_or_nothing(exported, tmp_path):
         export(model, folder)
     for target in (folder, tmp_path / "new"):
         with pytest.raises(ParityError):
-            export(model, target, overwrite=True, budget=-1.0)
+            export(model, target, overwrite=True, budgets={None: Budget(largest=-1.0)})
     assert content_of(folder) == before
     assert list(tmp_path.iterdir()) == []
 
@@ -466,7 +789,7 @@ def test_the_config_says_what_was_measured(exported):
     _, folder = exported
     config = json.loads((folder / "config.json").read_text())
     assert config["keras_vae"] == {"kind": "export", "format": 1}
-    assert [row["consumer"] for row in config["parity"]["rows"]] == ["SavedModel"] * 2 + ["LiteRT"]
+    assert set(config["files"]) == {row["file"] for row in config["parity"]} == set(FILES)
     assert set(config["versions"]) >= {"keras-vae", "tensorflow", "ai-edge-litert"}
 
 
@@ -475,10 +798,13 @@ def test_foreign_files_are_left_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "run").mkdir()
     (tmp_path / "run/config.json").write_text('{"keras_vae": {"kind": "run", "format": 1}}')
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/thesis.tex").write_text("mine")
     before = content_of(tmp_path)
-    for path in (tmp_path, tmp_path / "run", tmp_path / "notes.txt"):
-        with pytest.raises(FileExistsError, match="is not a SavedModel"):
-            saved_model(model, path)
+    with pytest.raises(FileExistsError, match="is not a SavedModel"):
+        saved_model(model, tmp_path)
+    with pytest.raises(FileExistsError, match=r"other than \.onnx files"):
+        onnx(model, tmp_path)
     with pytest.raises(IsADirectoryError):
         tflite(model, tmp_path / "run")
     with pytest.raises(FileExistsError, match="did not write"):
@@ -491,12 +817,12 @@ def test_foreign_files_are_left_alone(tmp_path):
 
 
 def test_a_saved_model_takes_the_place_of_an_earlier_one(tmp_path):
-    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved/1").mkdir(parents=True)
     model = vae()
     for size in (1, 2):
         path = saved_model(model, tmp_path / "saved")
         model.decoder.weights[-1].assign_add(keras.ops.ones(EVENT_SIZE) * size)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["saved"]
+    assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == ["1"]
     with pytest.raises(ParityError):
         parity(model, path)
 
@@ -508,4 +834,32 @@ def test_litert_is_imported_only_when_it_is_used(monkeypatch):
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     module = importlib.import_module("keras_vae.export")
     with pytest.raises(ImportError):
-        module.LiteRTDecoder(b"")
+        module.load(__file__)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quantization": "int7"}, "Unknown quantization 'int7'.*'int8'"),
+        ({"batch_size": 0}, "batch_size.*at least 1"),
+        ({"num_samples": 0}, "num_samples.*at least 1"),
+        ({"integer_io": True}, 'belong to quantization="int8"'),
+        (
+            {"quantization": "int8", "signatures": ["generate"]},
+            r"has the signatures \('decode', 'e",
+        ),
+        ({"signatures": []}, "has the signatures"),
+    ],
+)
+def test_unfit_options_are_named(options, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        tflite(vae(), tmp_path / "model.tflite", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_formats_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"Unknown format \['coreml'\].*'onnx'"):
+        export(vae(), tmp_path / "export", formats=["coreml"])
+    with pytest.raises(ValueError, match="No format"):
+        export(vae(), tmp_path / "export", formats=[])
+    assert list(tmp_path.iterdir()) == []

@@ -63,6 +63,18 @@ def test_continuous_bernoulli_is_normalised_and_knows_its_mean():
         assert float(likelihood.location(params)[0, 0]) == pytest.approx(mean, abs=1e-4)
 
 
+def test_continuous_bernoulli_mean_against_its_formula():
+    """In float64, across the switch to the series, and without overflow or NaN in the gradient."""
+    logits = np.concatenate([np.linspace(-3, 3, 600), [-1e4, -90.0, 90.0, 1e4]])
+    exact = -1 / np.expm1(np.clip(-logits, -700, 700)) - 1 / logits
+    params = tf.constant(logits, tf.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(params)
+        mean = likelihoods.ContinuousBernoulli().location(params)
+    np.testing.assert_allclose(mean, exact, atol=5e-7)
+    assert np.isfinite(tape.gradient(mean, params)).all()
+
+
 def test_categorical_against_numpy():
     logits = rng.normal(size=(5, 2, 3, 4)).astype(np.float32)
     x = rng.integers(0, 4, size=(5, 2, 3))

@@ -11,9 +11,7 @@ from rich.console import Console
 
 from keras_vae import training
 from keras_vae.training import Recipe, Run, TrainingDiverged, callbacks
-from keras_vae.training.callbacks import averaged_weights
 from keras_vae.training.recipe import adam, steps_per_execution
-from keras_vae.training.state import TrainingState
 
 QUIET = Console(quiet=True)
 
@@ -88,25 +86,10 @@ def test_a_run_folder_holds_what_it_promises(run, recipe):
     assert len(list((run.path / "state").iterdir())) == 2, "the last two states are kept"
 
 
-def test_the_kept_model_is_the_best_of_the_averaged_ones(run):
+def test_the_kept_model_is_the_best(run):
     history = run.history()["val_negative_elbo"]
     best = int(np.argmin(history)) + 1
     assert int(run.model.step.numpy()) == best * run.data.steps_per_epoch
-
-
-def test_the_kept_weights_are_the_averaged_ones(recipe, tmp_path):
-    """After one epoch: not the weights that the state goes on with, but the optimiser's averages."""
-    run = training.train(dataclasses.replace(recipe, epochs=1), tmp_path / "run", console=QUIET)
-    model = recipe.build(run.data)
-    state = TrainingState(run.path / "state", [])
-    assert state.restore(model) == 1
-    raw = [np.asarray(v) for v in model.trainable_variables]
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    for kept, average, last in zip(
-        run.model.trainable_variables, model.trainable_variables, raw, strict=True
-    ):
-        np.testing.assert_array_equal(kept, average)
-        assert not np.array_equal(kept, last)
 
 
 def test_tensorboard_has_terms_and_pictures(run):
@@ -229,20 +212,6 @@ def test_a_loss_that_becomes_nan_stops_the_run_and_keeps_the_last_good_model(
     assert np.isfinite(np.concatenate([w.ravel() for w in run.model.get_weights()])).all()
 
 
-def test_averaged_weights_come_and_go(recipe):
-    splits = recipe.load_data()
-    model = recipe.build(splits)
-    model.fit(splits.train, steps_per_epoch=splits.steps_per_epoch, verbose=0)
-    raw = [np.asarray(v) + 0.5 for v in model.trainable_variables]
-    for variable, value in zip(model.trainable_variables, raw, strict=True):
-        variable.assign(value)
-    with averaged_weights(model):
-        inside = [np.asarray(v) for v in model.trainable_variables]
-    assert all(np.abs(a - b).max() > 0.1 for a, b in zip(raw, inside, strict=True))
-    for a, b in zip(raw, model.trainable_variables, strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
 @pytest.mark.parametrize("steps", [1, 2, 7, 100, 100_000])
 def test_the_learning_rate_rises_and_falls_to_nothing(steps):
     schedule = adam(1e-3, steps).learning_rate
@@ -265,6 +234,7 @@ def test_steps_per_execution_divide_the_epoch():
         ({"likelihood": "bernuli"}, "Unknown likelihood.*Did you mean bernoulli"),
         ({"prior": "vampire"}, "Unknown prior 'vampire'.*normal, mixture"),
         ({"objective": "elbow"}, "Did you mean elbo"),
+        ({"activation": "rellu"}, "Unknown activation 'rellu'.*relu"),
         ({"epochs": 0}, "epochs has to be at least 1.*0"),
         ({"learning_rate": float("nan")}, "learning_rate.*nan"),
         ({"warm_up": -1}, "warm_up.*-1"),

@@ -156,11 +156,22 @@ class Splits:
         For dynamic binarisation it is the mean of pixel / 255, which is what the draws average
         to: the logit of it is where a decoder's output bias should start.
         """
-        values = self.stored["train"].values
         total = np.zeros(self.shape)
-        for chunk in np.array_split(values, math.ceil(len(values) / _CHUNK)):
+        for chunk in self._train_chunks():
             total += np.sum(self._protocol.expected(chunk), axis=0, dtype=np.float64)
-        return (total / len(values)).astype(np.float32)
+        return (total / self.num_train).astype(np.float32)
+
+    @functools.cached_property
+    def is_binary(self) -> bool:
+        """Whether the model sees zeros and ones only in training."""
+        if self._protocol.draw is not None:
+            return True
+        scaled = (self._protocol.scale(tf.constant(chunk)) for chunk in self._train_chunks())
+        return all(np.isin(values, (0.0, 1.0)).all() for values in scaled)
+
+    def _train_chunks(self) -> list[Array]:
+        values = self.stored["train"].values
+        return np.array_split(values, math.ceil(len(values) / _CHUNK))
 
     @functools.cached_property
     def fingerprints(self) -> dict[str, str]:

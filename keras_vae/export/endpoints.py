@@ -1,46 +1,57 @@
-"""What a model serves: pure functions with named inputs and outputs, for SavedModel and LiteRT."""
+"""What a model serves: pure functions with named inputs and outputs, for every export format."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_vae.estimators import kl_divergence
 from keras_vae.export._audit import refuse_random_ops
 from keras_vae.models import VAE
 from keras_vae.sampling import normals
 
 tfd = tfp.distributions
 
-__all__ = ["endpoints"]
+__all__ = ["endpoints", "input_specs", "output_specs", "row_specs", "trace"]
 
 Specs: TypeAlias = dict[str, tf.TensorSpec]
 Outputs: TypeAlias = dict[str, tf.Tensor]
+Endpoint: TypeAlias = tuple[Callable[..., Outputs], Specs]
 
 
 def endpoints(
-    vae: VAE, names: Sequence[str] | None = None, *, batch_size: int | None = None
+    vae: VAE,
+    names: Sequence[str] | None = None,
+    *,
+    batch_size: int | None = None,
+    num_samples: int | None = None,
 ) -> dict[str, tf.types.experimental.ConcreteFunction]:
-    """Traces what a model serves; nothing is drawn but by `generate`, from the seed it is given.
+    """Traces what a model serves; nothing is drawn but from the seed that a call is given.
 
-        encode       x [B, *event]                  -> location [B, D]; stddev [B, D] if q has it
-        decode       z [B, D]                       -> mean [B, *event]
+        encode       x [B, *event]                  -> location [B, D]; stddev [B, D] if q has one
+        decode       z [B, D]                       -> mean [B, *event]; stddev likewise
         reconstruct  x [B, *event]                  -> mean [B, *event]
         generate     num_samples [], seed int32 [2] -> mean [num_samples, *event]
+        score        x [B, *event], seed int32 [2]  -> elbo, distortion, rate [B], in nats
 
     `mean` is what the likelihood shows for p(x|z): its mean, or (`Categorical`) the most probable
-    category. `reconstruct` is the deterministic one, `generate` is `vae.generate`. Whatever else
-    the encoder or the decoder asks for is one more input, under the name and with the type of the
-    `keras.Input`; all other numbers are float32, whatever the networks compute in.
+    category. A likelihood has a `stddev` if it has a scale. `reconstruct` is the deterministic one,
+    `generate` is `vae.generate`, and `score` draws one z per example. Whatever else the encoder or
+    the decoder asks for is one more input, under the name and with the type of the `keras.Input`;
+    all other numbers are float32, whatever the networks compute in.
 
     Args:
         vae: the model.
         names: which endpoints to trace; all by default.
         batch_size: number of rows that every call takes; any by default.
+        num_samples: number of examples that every call of `generate` gives; by default the caller
+            says how many.
 
     Returns:
-        Concrete functions by name, called with keywords: `decode(z=...)["mean"]`.
+        Concrete functions by name, called with keywords: `decode(z=...)["mean"]`; `input_specs`
+        gives the `tf.TensorSpec` of each input.
 
     Raises:
         ValueError: for unknown names, for inputs whose names cannot be served, and where a network
@@ -53,64 +64,107 @@ def endpoints(
         >>> generate(num_samples=tf.constant(4), seed=tf.constant([7, 0]))["mean"].shape
         TensorShape([4, 784])
     """
-    names = list(_ENDPOINTS) if names is None else names
-    if unknown := set(names) - set(_ENDPOINTS):
-        raise ValueError(f"There is no endpoint {sorted(unknown)}. Expected: {list(_ENDPOINTS)}")
-    traced = {}
-    for name in names:
-        function, specs = _ENDPOINTS[name](vae, batch_size)
-        traced[name] = tf.function(_in_float32(function)).get_concrete_function(**specs)
-        refuse_random_ops(name, traced[name])
+    served = {
+        "encode": _encode(vae, batch_size),
+        "decode": _decode(vae, batch_size),
+        "reconstruct": _reconstruct(vae, batch_size),
+        "generate": _generate(vae, num_samples),
+        "score": _score(vae, batch_size),
+    }
+    names = list(served) if names is None else names
+    if unknown := set(names) - set(served):
+        raise ValueError(f"There is no endpoint {sorted(unknown)}. Expected: {list(served)}")
+    return {name: trace(name, *served[name]) for name in names}
+
+
+def trace(
+    name: str, function: Callable[..., Outputs], specs: Specs
+) -> tf.types.experimental.ConcreteFunction:
+    """The function of keywords with these specs, giving float32; refused if it draws by itself."""
+
+    def served(**inputs):
+        return {key: tf.cast(value, tf.float32) for key, value in function(**inputs).items()}
+
+    traced = tf.function(served).get_concrete_function(**specs)
+    refuse_random_ops(name, traced)
     return traced
 
 
-def _encode(vae: VAE, batch_size) -> tuple[Callable[..., Outputs], Specs]:
-    def encode(**inputs):
-        posterior, params = vae.now(vae.posterior), vae.encode(inputs)
+def input_specs(function: tf.types.experimental.ConcreteFunction) -> Specs:
+    """The inputs of an endpoint by name."""
+    return function.structured_input_signature[1]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def output_specs(function: tf.types.experimental.ConcreteFunction) -> Specs:
+    """The outputs of an endpoint by name."""
+    return function.structured_outputs  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def row_specs(vae: VAE, num_rows: int | None) -> tuple[Specs, Specs]:
+    """What the encoder and what the decoder take, for a number of rows or (None) any: specs by name."""
+    inputs = vae.encoder.inputs if len(vae.encoder.inputs) > 1 else []
+    x = {"x": tf.TensorSpec((num_rows, *vae.event_shape), tf.float32)}
+    z = {"z": tf.TensorSpec((num_rows, vae.latent_dim), tf.float32)}
+    for_encoder = {t.name: _spec(t, num_rows) for t in inputs if t.name != "x"}
+    for_decoder = {name: _spec(t, num_rows) for name, t in vae.conditions.items()}
+    return _joined(x, for_encoder), _joined(z, for_decoder)
+
+
+def _all_specs(vae: VAE, num_rows: int | None) -> Specs:
+    for_encoder, for_decoder = row_specs(vae, num_rows)
+    return for_encoder | {name: spec for name, spec in for_decoder.items() if name != "z"}
+
+
+def _encode(vae: VAE, num_rows: int | None) -> Endpoint:
+    def encode(**batch):
+        posterior, params = vae.now(vae.posterior), vae.encode(batch)
         location = posterior.location(params)
         return {"location": location} | _stddev(posterior.distribution(params))
 
-    return encode, _data_specs(vae, batch_size)
+    return encode, row_specs(vae, num_rows)[0]
 
 
-def _decode(vae: VAE, batch_size) -> tuple[Callable[..., Outputs], Specs]:
+def _decode(vae: VAE, num_rows: int | None) -> Endpoint:
     def decode(z, **conditions):
-        return {"mean": vae.now(vae.likelihood).location(vae.decode_params(z, conditions))}
+        likelihood, params = vae.now(vae.likelihood), vae.decode_params(z, conditions)
+        stddev = likelihood.stddev(params)
+        scale = {} if stddev is None else {"stddev": stddev}
+        return {"mean": likelihood.location(params)} | scale
 
-    z = tf.TensorSpec((batch_size, vae.latent_dim), tf.float32)
-    return decode, _joined({"z": z}, _condition_specs(vae, batch_size))
-
-
-def _reconstruct(vae: VAE, batch_size) -> tuple[Callable[..., Outputs], Specs]:
-    def reconstruct(**inputs):
-        return {"mean": vae.call(inputs)}
-
-    return reconstruct, _data_specs(vae, batch_size) | _condition_specs(vae, batch_size)
+    return decode, row_specs(vae, num_rows)[1]
 
 
-def _generate(vae: VAE, batch_size) -> tuple[Callable[..., Outputs], Specs]:
-    def generate(num_samples, seed, **conditions):
+def _reconstruct(vae: VAE, num_rows: int | None) -> Endpoint:
+    def reconstruct(**batch):
+        return {"mean": vae.call(batch)}
+
+    return reconstruct, _all_specs(vae, num_rows)
+
+
+def _generate(vae: VAE, fixed: int | None) -> Endpoint:
+    def generate(seed, num_samples: Any = fixed, **conditions):
         noise = normals(seed, num_samples, vae.prior.noise_size)
         params = vae.decode_params(vae.prior.transform(noise, conditions), conditions)
         return {"mean": vae.now(vae.likelihood).location(params)}
 
-    drawn = {"num_samples": tf.TensorSpec((), tf.int32), "seed": tf.TensorSpec((2,), tf.int32)}
-    return generate, _joined(drawn, _condition_specs(vae, batch_size))
+    number = {} if fixed is not None else {"num_samples": tf.TensorSpec((), tf.int32)}
+    conditions = {name: _spec(tensor, fixed) for name, tensor in vae.conditions.items()}
+    return generate, _joined(number | _SEED, conditions)
 
 
-_ENDPOINTS = {
-    "encode": _encode,
-    "decode": _decode,
-    "reconstruct": _reconstruct,
-    "generate": _generate,
-}
+def _score(vae: VAE, num_rows: int | None) -> Endpoint:
+    def score(seed, **batch):
+        posterior, params = vae.now(vae.posterior), vae.encode(batch)
+        noise = normals(seed, tf.shape(params)[0], posterior.noise_size(vae.latent_dim))
+        z = posterior.transform(params, noise)
+        distortion = -vae.log_likelihood(batch, z)
+        rate = kl_divergence(posterior.distribution(params), vae.prior_over(batch), z)
+        return {"elbo": -(distortion + rate), "distortion": distortion, "rate": rate}
+
+    return score, _joined(_SEED, _all_specs(vae, num_rows))
 
 
-def _in_float32(function: Callable[..., Outputs]) -> Callable[..., Outputs]:
-    def served(**inputs):
-        return {name: tf.cast(value, tf.float32) for name, value in function(**inputs).items()}
-
-    return served
+_SEED = {"seed": tf.TensorSpec((2,), tf.int32)}
 
 
 def _stddev(q: tfd.Distribution) -> Outputs:
@@ -121,20 +175,8 @@ def _stddev(q: tfd.Distribution) -> Outputs:
         return {}
 
 
-def _data_specs(vae: VAE, batch_size) -> Specs:
-    """The data, and what else the encoder asks for."""
-    x = tf.TensorSpec((batch_size, *vae.event_shape), tf.float32)
-    inputs = vae.encoder.inputs if len(vae.encoder.inputs) > 1 else []
-    others = {tensor.name: _spec(tensor, batch_size) for tensor in inputs if tensor.name != "x"}
-    return _joined({"x": x}, others)
-
-
-def _condition_specs(vae: VAE, batch_size) -> Specs:
-    return {name: _spec(tensor, batch_size) for name, tensor in vae.conditions.items()}
-
-
-def _spec(tensor: keras.KerasTensor, batch_size) -> tf.TensorSpec:
-    return tf.TensorSpec((batch_size, *tensor.shape[1:]), tensor.dtype)
+def _spec(tensor: keras.KerasTensor, number: int | None) -> tf.TensorSpec:
+    return tf.TensorSpec((number, *tensor.shape[1:]), tensor.dtype)
 
 
 def _joined(main: Specs, conditions: Specs) -> Specs:

@@ -4,43 +4,61 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_vae import _files
-from keras_vae.export.parity import Parity, parity
+from keras_vae.export._cost import quantization_cost
+from keras_vae.export.onnx import onnx
+from keras_vae.export.parity import BUDGETS, Budget, Parity, Reference, parity
 from keras_vae.export.saved_model import saved_model
 from keras_vae.export.tflite import tflite
 from keras_vae.models import VAE
 
-__all__ = ["export"]
+__all__ = ["FORMATS", "check", "export"]
+
+FORMATS = ("saved_model", "tflite", "onnx")
+_REFERENCE = "reference.npz"
 
 
 def export(
     vae: VAE,
     folder: str | os.PathLike[str],
     *,
-    batch_size: int | None = None,
-    overwrite: bool = False,
-    num_latents: int = 64,
-    seed=0,
-    budget: float = 1e-5,
+    formats: Sequence[str] = ("saved_model", "tflite"),
+    quantizations: Sequence[str | None] = (None,),
+    batch_size: int | None = 1,
+    num_samples: int = 16,
+    data=None,
     conditions: Mapping[str, Any] | None = None,
+    budgets: Mapping[str | None, Budget] | None = None,
+    about: dict[str, str] | None = None,
+    overwrite: bool = False,
 ) -> Parity:
-    """Writes `saved_model/`, `decoder.tflite` and `config.json` into a folder, or nothing at all.
+    """Writes a model for its consumers into a folder, or nothing at all.
 
-    The files are checked with `parity` before they appear; `config.json` keeps what it measured.
+        saved_model/1/             every signature of `endpoints`
+        model.tflite               decode, encode, generate; model_QUANTIZATION.tflite likewise
+        onnx/SIGNATURE.onnx        every signature of `endpoints`
+        reference.npz              inputs, and what the live model gives for them
+        config.json                what was written, with what, and how far each file is from the model
+
+    The files are checked with `parity` before they appear.
 
     Args:
         vae: the model.
         folder: a new or empty folder; with `overwrite`, also one that this function wrote.
-        batch_size: number of latents that the LiteRT file takes at a time; any by default.
+        formats: which of `FORMATS`.
+        quantizations: of the LiteRT files, a file each; see `tflite`.
+        batch_size: number of rows that `decode` and `encode` of a LiteRT file take; None: any.
+        num_samples: number of examples that `generate` of a LiteRT file gives.
+        data: test data, array [N, *event] or a dict of arrays: what quantisation costs in nats is
+            measured on them; without them it is not.
+        conditions: what a conditional model asks for in the check, as `parity` takes it.
+        budgets: what passes, by quantisation; `BUDGETS` by default.
+        about: what the files say of the model, as `tflite` takes it.
         overwrite: whether to replace an earlier export.
-        num_latents: number of latents of the check.
-        seed: of those latents.
-        budget: largest difference that passes.
-        conditions: what a conditional decoder asks for in the check, as `parity` takes it.
 
     Returns:
         The `Parity` of the files written.
@@ -50,19 +68,94 @@ def export(
         ParityError: where a file does not give what the live model gives.
         ValueError: as in `endpoints`, `tflite` and `parity`.
     """
+    if unknown := set(formats) - set(FORMATS):
+        raise ValueError(f"Unknown format {sorted(unknown)}. Expected: {list(FORMATS)}")
+    if not formats:
+        raise ValueError(f"No format was asked for. Expected some of {list(FORMATS)}.")
+    allowed = BUDGETS | dict(budgets or {})
     with _claimed(Path(folder), overwrite) as claimed, _files.replacing(claimed) as new:
-        measured = parity(
-            vae,
-            saved_model(vae, new / "saved_model"),
-            tflite(vae, new / "decoder.tflite", batch_size=batch_size),
-            num_latents=num_latents,
-            seed=seed,
-            budget=budget,
-            conditions=conditions,
-        )
-        config = {**_files.marker("export"), "parity": dataclasses.asdict(measured)}
+        written: dict[str, str | None] = {}
+        if "saved_model" in formats:
+            saved_model(vae, new / "saved_model")
+            written["saved_model"] = None
+        if "tflite" in formats:
+            for quantization in dict.fromkeys(quantizations):
+                name = f"model_{quantization}.tflite" if quantization else "model.tflite"
+                tflite(
+                    vae,
+                    new / name,
+                    quantization,
+                    batch_size=batch_size,
+                    num_samples=num_samples,
+                    about=about,
+                )
+                written[name] = quantization
+        if "onnx" in formats:
+            onnx(vae, new / "onnx")
+            written["onnx"] = None
+        nats = {
+            name: quantization_cost(vae, quantization, data)
+            for name, quantization in written.items()
+            if quantization is not None and data is not None
+        }
+        reference = Reference.of(vae, num_rows=max(64, num_samples), conditions=conditions)
+        reference.save(new / _REFERENCE)
+        files = {
+            name: {
+                "quantization": quantization,
+                "budget": dataclasses.asdict(allowed[quantization]),
+                "nats": nats.get(name),
+            }
+            for name, quantization in written.items()
+        }
+        measured = _check(new, files, reference)
+        config = {
+            **_files.marker("export"),
+            "files": files,
+            "parity": [dataclasses.asdict(row) for row in measured.rows],
+        }
         (new / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     return measured
+
+
+def check(folder: str | os.PathLike[str]) -> Parity:
+    """Runs the files of an export again, on this machine, and holds them to the live model's numbers.
+
+    Args:
+        folder: what `export` wrote. The live model is not needed.
+
+    Returns:
+        The `Parity`; what is not installed is `skipped`, with the reason.
+
+    Raises:
+        ParityError: where a file does not give what the live model gave.
+        ValueError: where the folder is not an export, or a file in it is damaged.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder}.")
+    config = _files.read_marker(folder)
+    if config is None or config[_files.MARKER]["kind"] != "export":
+        raise ValueError(
+            f"{folder} is not an export of keras-vae. Expected a folder that `keras-vae export` made."
+        )
+    try:
+        files = config["files"]
+        reference = Reference.load(folder / _REFERENCE)
+    except (KeyError, OSError, ValueError, EOFError) as error:
+        raise ValueError(
+            f"{folder} is damaged ({type(error).__name__}: {error}). Export the model again."
+        ) from error
+    return _check(folder, files, reference)
+
+
+def _check(folder: Path, files: Mapping[str, Any], reference: Reference) -> Parity:
+    return parity(
+        reference,
+        *(folder / name for name in files),
+        budgets={name: Budget(**file["budget"]) for name, file in files.items()},
+        nats={name: file["nats"] for name, file in files.items()},
+    )
 
 
 @contextlib.contextmanager

@@ -2,44 +2,52 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from keras_vae import _files
-from keras_vae.export.endpoints import endpoints
+from keras_vae._parts import check_count
+from keras_vae.export.endpoints import endpoints, input_specs
 from keras_vae.models import VAE
 
 __all__ = ["saved_model", "write"]
 
 
-def saved_model(vae: VAE, path: str | os.PathLike[str]) -> Path:
+def saved_model(vae: VAE, path: str | os.PathLike[str], *, version: int = 1) -> Path:
     """Writes a model as a SavedModel with the signatures of `endpoints`.
 
-    `serving_default` is `reconstruct`: what calling the Keras model gives. The file holds those
-    weights that the signatures use, each once, and neither optimiser nor draw counter.
+    Servers read `path` as a model of that name and its numbered folders as the versions; everything
+    else reads the numbered folder. `serving_default` is `reconstruct`: what calling the Keras model
+    gives. The file holds those weights that the signatures use, each once, and neither optimiser nor
+    draw counter. A request for every signature lies in `assets.extra`, with which TensorFlow Serving
+    warms up.
 
     Args:
         vae: the model.
-        path: folder to write; an earlier SavedModel in its place is replaced.
+        path: folder of the model, whose name servers take for the model's.
+        version: the numbered folder to write there; an earlier SavedModel in its place is replaced.
 
     Returns:
-        The path.
+        The numbered folder, `path`/`version`.
 
     Raises:
-        FileExistsError: where `path` is something other than a SavedModel; nothing is touched.
+        FileExistsError: where that folder is something other than a SavedModel; nothing is touched.
         ValueError: as in `endpoints`; an earlier SavedModel then stays as it was.
     """
-    path = Path(path)
-    is_free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
-    if not is_free and not (path / "saved_model.pb").is_file():
+    check_count("saved_model", version=version)
+    folder = Path(path) / str(version)
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and not (folder / "saved_model.pb").is_file():
         raise FileExistsError(
-            f"{path} exists and is not a SavedModel (it holds no saved_model.pb); nothing was "
+            f"{folder} exists and is not a SavedModel (it holds no saved_model.pb); nothing was "
             "changed. Choose another path."
         )
     functions = endpoints(vae)
-    with _files.replacing(path) as new:
+    with _files.replacing(folder) as new:
         write(functions | {"serving_default": functions["reconstruct"]}, new)
-    return path
+        _write_warm_up(functions, new, Path(path).resolve().name)
+    return folder
 
 
 def write(functions: dict[str, tf.types.experimental.ConcreteFunction], path: Path) -> None:
@@ -62,3 +70,27 @@ class _Weights(tf.Module):
     def __init__(self, variables: list[tf.Variable]):
         super().__init__()
         self.weights = variables
+
+
+def _write_warm_up(
+    functions: dict[str, tf.types.experimental.ConcreteFunction], path: Path, name: str
+) -> None:
+    """One request per signature, for a single row of zeros, as TensorFlow Serving replays them."""
+    from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+    predict: Any = predict_pb2
+    logs: Any = prediction_log_pb2
+    extra = path / "assets.extra"
+    extra.mkdir()
+    with tf.io.TFRecordWriter(str(extra / "tf_serving_warmup_requests")) as records:
+        for signature, function in functions.items():
+            request = predict.PredictRequest()
+            request.model_spec.name, request.model_spec.signature_name = name, signature
+            specs = input_specs(function)
+            for key, spec in specs.items():
+                zeros = tf.zeros([1 if size is None else size for size in spec.shape], spec.dtype)
+                if key == "num_samples":
+                    zeros = tf.ones_like(zeros)
+                request.inputs[key].CopyFrom(tf.make_tensor_proto(zeros.numpy()))  # pyright: ignore[reportAttributeAccessIssue]
+            log = logs.PredictionLog(predict_log=logs.PredictLog(request=request))
+            records.write(log.SerializeToString())

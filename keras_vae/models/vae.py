@@ -93,6 +93,12 @@ class VAE(LatentVariableModel):
             t.name: t for t in self.decoder.inputs if t.name != "z" and len(self.decoder.inputs) > 1
         }
 
+    @property
+    def side_inputs(self) -> dict[str, keras.KerasTensor]:
+        """What the networks ask a batch for beside x and z: input name -> symbolic input."""
+        inputs = self.encoder.inputs if len(self.encoder.inputs) > 1 else []
+        return {t.name: t for t in inputs if t.name != "x"} | self.conditions
+
     # Distributions.
 
     def encode(self, batch, *, training=False) -> tf.Tensor:
@@ -247,7 +253,7 @@ class VAE(LatentVariableModel):
 
     def check_batch(self, batch):
         entries = batch if isinstance(batch, dict) else {"x": batch}
-        asked = {tensor.name: tensor for tensor in self._other_inputs}
+        asked = self.side_inputs
         if missing := {"x", *asked} - set(entries):
             raise ValueError(
                 f"The networks ask for {sorted({'x', *asked})} and the batch holds {sorted(entries)}: "
@@ -294,16 +300,6 @@ class VAE(LatentVariableModel):
                 "Grey images: load them under the protocol 'dynamic' or 'static' for Bernoulli, or keep "
                 "'grey' and use ContinuousBernoulli or Normal."
             )
-
-    @property
-    def _other_inputs(self) -> list[keras.KerasTensor]:
-        """What the networks ask a batch for beside x and z."""
-        return [
-            tensor
-            for network, main in ((self.encoder, "x"), (self.decoder, "z"))
-            for tensor in (network.inputs if len(network.inputs) > 1 else ())
-            if tensor.name != main
-        ]
 
     def _check_conditions(self, num_samples: int, given: dict) -> dict[str, np.ndarray]:
         """The decoder's conditions as arrays [num_samples, ...]."""

@@ -2,7 +2,6 @@
 TensorBoard.
 """
 
-import contextlib
 import math
 
 import keras
@@ -17,23 +16,8 @@ from keras_vae.models import VAE
 from keras_vae.training.run import Run, TrainingDiverged
 
 
-@contextlib.contextmanager
-def averaged_weights(model: keras.Model):
-    """Inside, the model holds the moving average of its weights that its optimiser keeps, if it
-    does.
-    """
-    raw = [np.asarray(v) for v in model.trainable_variables]
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    try:
-        yield
-    finally:
-        for variable, value in zip(model.trainable_variables, raw, strict=True):
-            variable.assign(value)
-
-
 class KeepBest(keras.callbacks.Callback):
-    """Validates the averaged weights after every epoch, and keeps the model with the lowest
-    monitored term.
+    """Validates the model after every epoch, and keeps the one with the lowest monitored term.
 
     The term is the objective's own `monitor`, which is never annealed. Its values join the epoch's
     logs as `val_...`, for the callbacks that come after.
@@ -45,17 +29,14 @@ class KeepBest(keras.callbacks.Callback):
         self.best, self.best_epoch = math.inf, 0
 
     def on_epoch_end(self, epoch, logs=None):
-        with averaged_weights(self.vae):
-            terms = self.vae.evaluate(self.validation, verbose=0, return_dict=True)
-            logs.update({f"val_{term}": value for term, value in terms.items()})
-            value = terms[self.vae.objective.monitor]
-            if not math.isfinite(value):
-                raise TrainingDiverged(
-                    self.run, epoch + 1, f"the validation {self.vae.objective.monitor}"
-                )
-            if value < self.best:
-                self.best, self.best_epoch = value, epoch + 1
-                self.run.save_model(self.vae)
+        terms = self.vae.evaluate(self.validation, verbose=0, return_dict=True)
+        logs.update({f"val_{term}": value for term, value in terms.items()})
+        monitor = self.vae.objective.monitor
+        if not math.isfinite(terms[monitor]):
+            raise TrainingDiverged(self.run, epoch + 1, f"the validation {monitor}")
+        if terms[monitor] < self.best:
+            self.best, self.best_epoch = terms[monitor], epoch + 1
+            self.run.save_model(self.vae)
 
 
 class StopAtNaN(keras.callbacks.Callback):
@@ -121,7 +102,7 @@ class TensorBoard(keras.callbacks.Callback):
         self.originals = splits.examples("validation", min(num_images, splits.num_validation))
 
     def on_epoch_end(self, epoch, logs=None):
-        with averaged_weights(self.vae), self.writer.as_default(step=epoch + 1):
+        with self.writer.as_default(step=epoch + 1):
             for term, value in logs.items():
                 tf.summary.scalar(term, value)
             tf.summary.scalar("learning_rate", self.vae.optimizer.learning_rate)

@@ -15,7 +15,6 @@ from keras_vae.training.callbacks import (
     ProgressBar,
     StopAtNaN,
     TensorBoard,
-    averaged_weights,
 )
 from keras_vae.training.recipe import Recipe
 from keras_vae.training.run import Run
@@ -106,8 +105,7 @@ def _fit(run: Run, splits: Splits, model: VAE, console: Console, *, resumed: boo
             )
     except KeyboardInterrupt:
         if not run.model_path.exists():
-            with averaged_weights(model):
-                run.save_model(model)
+            run.save_model(model)
         console.print(
             f"\nStopped by hand. Kept: {run.model_path} "
             + (

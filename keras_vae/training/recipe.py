@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_vae import likelihoods, networks, objectives, priors
 from keras_vae.data import Splits, load
@@ -25,8 +24,10 @@ LIKELIHOODS = {
     "student-t": likelihoods.StudentT,
 }
 PRIORS = {
-    "normal": lambda latent_dim, seed: priors.StandardNormal(latent_dim),
-    "mixture": lambda latent_dim, seed: priors.NormalMixture(latent_dim, seed=seed),
+    "normal": lambda recipe: priors.StandardNormal(recipe.latent_dim),
+    "mixture": lambda recipe: priors.NormalMixture(
+        recipe.latent_dim, recipe.num_components, seed=recipe.seed
+    ),
 }
 OBJECTIVES = ("elbo", "iwae")
 
@@ -41,9 +42,11 @@ class Recipe:
         network: a name in `NETWORKS`.
         hidden: units per hidden layer (mlp), or channels per level (conv); None: the network's
             default.
+        activation: of the hidden layers, any name that Keras knows.
         latent_dim: size of z.
         likelihood: a name in `LIKELIHOODS`; None: what suits the data.
         prior: a name in `PRIORS`.
+        num_components: of the prior "mixture".
         objective: a name in `OBJECTIVES`.
         num_samples: importance samples of the objective "iwae".
         beta: final weight of the rate in the objective "elbo".
@@ -60,9 +63,11 @@ class Recipe:
     protocol: str | None = None
     network: str = "mlp"
     hidden: tuple[int, ...] | None = None
+    activation: str = "relu"
     latent_dim: int = 20
     likelihood: str | None = None
     prior: str = "normal"
+    num_components: int = 50
     objective: str = "elbo"
     num_samples: int = 5
     beta: float = 1.0
@@ -78,9 +83,10 @@ class Recipe:
         known("network", self.network, NETWORKS)
         known("prior", self.prior, PRIORS)
         known("objective", self.objective, OBJECTIVES)
+        known("activation", self.activation, keras_activations())
         if self.likelihood is not None:
             known("likelihood", self.likelihood, LIKELIHOODS)
-        for name in ("epochs", "batch_size", "latent_dim", "num_samples"):
+        for name in ("epochs", "batch_size", "latent_dim", "num_samples", "num_components"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} has to be at least 1. Received: {getattr(self, name)}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
@@ -108,6 +114,7 @@ class Recipe:
         encoder, decoder = NETWORKS[self.network](
             splits.shape,
             self.latent_dim,
+            activation=self.activation,
             likelihood=likelihood,
             output_mean=splits.mean,
             **({sizes: self.hidden} if self.hidden else {}),
@@ -116,7 +123,7 @@ class Recipe:
             encoder,
             decoder,
             likelihood=likelihood,
-            prior=PRIORS[self.prior](self.latent_dim, self.seed),
+            prior=PRIORS[self.prior](self),
             objective=self._objective(splits.steps_per_epoch),
             seed=self.seed,
         )
@@ -147,28 +154,28 @@ class Recipe:
         return cls(**{**config, "hidden": tuple(hidden) if hidden else None})
 
 
+def keras_activations() -> list[str]:
+    """The names of Keras's own activations."""
+    names = (name for name in dir(keras.activations) if not name.startswith("_"))
+    return [name for name in names if name not in ("get", "serialize", "deserialize")]
+
+
 def suited_likelihood(splits: Splits) -> str:
     """The name of the likelihood for what the data are: binary, in [0, 1], or any numbers."""
-    if set(np.unique(splits.examples("train"))) <= {0.0, 1.0}:
+    if splits.is_binary:
         return "bernoulli"
     return "continuous-bernoulli" if splits.protocol == "grey" else "normal"
 
 
 def adam(learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
-    """Adam for a run of that many steps: a short linear rise, a cosine fall, and averaged weights.
-
-    The average runs over the last tenth of the run or 1,000 steps, whichever is less; it is what is
-    validated, saved and used.
+    """Adam for a run of that many steps: its rate rises for a short time, then falls along a cosine
+    to zero.
     """
     rise = min(500, max(1, steps // 20))
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(1, steps - rise), alpha=0.0, warmup_target=learning_rate, warmup_steps=rise
     )
-    return keras.optimizers.Adam(
-        schedule,  # pyright: ignore[reportArgumentType]
-        use_ema=True,
-        ema_momentum=max(0.0, min(0.999, 1 - 10 / steps)),
-    )
+    return keras.optimizers.Adam(schedule)  # pyright: ignore[reportArgumentType]
 
 
 def steps_per_execution(steps_per_epoch: int, most: int = 32) -> int:

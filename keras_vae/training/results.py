@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import numpy as np
 from keras_vae import _files, pictures
 from keras_vae.data import Splits
 from keras_vae.evaluation import LogLikelihood, log_likelihood
+from keras_vae.export import FORMATS, QUANTIZATIONS, Parity, export
 from keras_vae.training.recipe import known
 from keras_vae.training.run import Run
+
+_COST_EXAMPLES = 1000  # to measure the cost of quantisation on
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,6 +108,41 @@ def embed_run(run: Run, output: str | os.PathLike[str], *, split: str = "test") 
     with _files.replacing(path) as new:
         np.savez(new, **arrays)
     return z
+
+
+def export_run(
+    run: Run,
+    output: str | os.PathLike[str],
+    *,
+    formats: Sequence[str] = ("saved_model", "tflite"),
+    quantizations: Sequence[str] = ("none",),
+    **options: Any,
+) -> Parity:
+    """Exports a run's model, and measures on its test data what quantisation costs.
+
+    Args:
+        run: the run.
+        output: the folder to make.
+        formats: names in `export.FORMATS`, or "all".
+        quantizations: names in `export.QUANTIZATIONS`, or "none".
+        **options: as `export.export` takes them.
+    """
+    for name in formats:
+        known("format", name, (*FORMATS, "all"))
+    names = {str(name or "none"): name for name in QUANTIZATIONS}
+    for name in quantizations:
+        known("quantization", name, names)
+    quantised = [names[name] for name in quantizations]
+    data = examples(run.data, "test", _COST_EXAMPLES) if any(quantised) else None
+    return export(
+        run.model,
+        output,
+        formats=FORMATS if "all" in formats else tuple(dict.fromkeys(formats)),
+        quantizations=quantised,
+        data=data,
+        about={"name": run.data.name},
+        **options,
+    )
 
 
 def describe(run: Run) -> list[tuple[str, str]]:
