@@ -125,6 +125,10 @@ def train(
     jit: Annotated[
         bool | None, typer.Option(help="Train under XLA; by default for mlp, not for conv.")
     ] = None,
+    strategy: Annotated[
+        str,
+        typer.Option(help="none, mirrored (this machine's devices) or multiworker (TF_CONFIG)."),
+    ] = "none",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --output.")
     ] = False,
@@ -139,7 +143,7 @@ def train(
     given = [
         f"--{name.replace('_', '-')}"
         for name in context.params
-        if name not in ("output", "resume")
+        if name not in ("output", "resume", "strategy")
         and context.get_parameter_source(name).name == "COMMANDLINE"  # pyright: ignore[reportOptionalMemberAccess]
     ]
     if resume and given:
@@ -149,8 +153,9 @@ def train(
     with _quietly():
         from keras_vae import training
     try:
+        where = training.make_strategy(strategy)
         if resume:
-            run = training.resume(output, console=console)
+            run = training.resume(output, strategy=where, console=console)
         else:
             recipe = training.Recipe(
                 data=data,
@@ -173,7 +178,9 @@ def train(
                 seed=seed,
                 jit_compile=jit,
             )
-            run = training.train(recipe, output, overwrite=overwrite, console=console)
+            run = training.train(
+                recipe, output, overwrite=overwrite, strategy=where, console=console
+            )
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     console.print(

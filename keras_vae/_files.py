@@ -1,6 +1,7 @@
 """Files and folders that are written whole or not at all."""
 
 import contextlib
+import errno
 import importlib.metadata
 import json
 import os
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+_NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 MARKER = "keras_vae"  # the key in a folder's config.json that says the folder is ours
 
 
@@ -20,12 +22,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     success only.
     """
     path = Path(path).resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with _named(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     new, replaced = scratch / "new" / path.name, scratch / "replaced"
     new.parent.mkdir()
     try:
-        yield new
+        with _named(path):
+            yield new
         if new.is_file():
             if path.is_dir():
                 raise IsADirectoryError(
@@ -43,6 +47,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         _sync(path.parent)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Says of a full disk, or a folder that may not be written to, what could not be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_PLACE:
+            raise
+        raise OSError(
+            error.errno,
+            f"{os.strerror(error.errno)}: {path} could not be written. What was there before is kept",
+        ) from error
 
 
 def write(path: str | os.PathLike[str], content: bytes | str) -> None:

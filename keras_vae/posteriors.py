@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_vae._parts import Configurable, scale_of, value_object
+from keras_vae.noise import standard_normals
 
 tfd = tfp.distributions
 
@@ -42,6 +43,20 @@ class Posterior(abc.ABC):
     @abc.abstractmethod
     def location(self, params: tf.Tensor) -> tf.Tensor:
         """One representative z, [..., latent_dim], for embeddings and reconstructions."""
+
+    def draw(
+        self, params: tf.Tensor, num_samples: int | None, seed: tf.Tensor
+    ) -> tuple[tfd.Distribution, tf.Tensor]:
+        """The distribution q and z ~ q: [..., B, latent_dim], or [num_samples, ..., B, latent_dim].
+
+        Pushes `noise.standard_normals` of the seed (int32 [2]) forward. A family whose density needs
+        the very sample that q made (a flow), or that is no push-forward of normals, has its own.
+        """
+        q = self.distribution(params)
+        sample = [] if num_samples is None else [num_samples]
+        size = self.noise_size(int(q.event_shape[-1]))
+        shape = tf.concat([sample, tf.shape(params)[:-1], [size]], axis=0)
+        return q, self.transform(params, standard_normals(seed, tf.cast(shape, tf.int32)))
 
     @abc.abstractmethod
     def noise_size(self, latent_dim: int) -> int:

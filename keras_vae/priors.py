@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_vae._parts import StatefulPart, check_count, name_of, register, scale_of
-from keras_vae.sampling import as_seed, normals, pick
+from keras_vae.noise import as_seed, normals, pick
 
 tfd = tfp.distributions
 

@@ -25,6 +25,18 @@ def pytest_configure(config):
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
+@pytest.fixture(scope="session")
+def images(tmp_path_factory):
+    """300 grey images of 8 x 8, half of each dark, in an .npy file."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("data") / "images.npy"
+    bright = rng.random((300, 8, 1, 1)) < 0.5
+    np.save(path, (255 * rng.random((300, 8, 8, 1)) * bright).astype(np.uint8))
+    return path
+
+
 @pytest.fixture(autouse=True)
 def _seeds():
     """The same random numbers in every test, whichever tests ran before it in this process."""

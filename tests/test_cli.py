@@ -11,15 +11,6 @@ from PIL import Image
 import keras_vae_cli
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """240 grey images of 8 x 8 in an .npy file."""
-    rng = np.random.default_rng(0)
-    path = tmp_path_factory.mktemp("data") / "images.npy"
-    np.save(path, rng.integers(0, 256, (240, 8, 8, 1)).astype(np.uint8))
-    return path
-
-
 @pytest.fixture
 def cli(monkeypatch, capsys):
     """Runs a command line in this process: exit code, standard output, standard error."""

@@ -34,7 +34,7 @@ from keras_vae.export import (
     tflite,
 )
 from keras_vae.export.tflite import custom_ops
-from keras_vae.sampling import as_seed, normals
+from keras_vae.noise import as_seed, normals
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "keras_vae"
 
 # From the bottom up. A module may import from the lines above its own (and from its own folder).
 LAYERS = (
-    {"_parts", "_files"},
+    {"_parts", "_files", "noise"},
     {"posteriors", "likelihoods", "estimators"},
     {"sampling"},
     {"priors", "networks", "data"},

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from keras_vae.sampling import Sampling, as_seed, normals, pick, threefry
+from keras_vae.noise import as_seed, normals, pick, standard_normals, threefry
+from keras_vae.sampling import Sampling
 
 
 def signed(*words):
@@ -39,6 +40,18 @@ def test_normals_are_normal():
     assert abs(np.corrcoef(sample[:-1, 0], sample[1:, 0])[0, 1]) < 0.02
     fourth_moment = np.mean(sample**4)
     assert fourth_moment == pytest.approx(3.0, abs=0.1)
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (2, 3, 7)])
+def test_normals_of_training_are_the_same_in_every_mode(shape):
+    def draw():
+        return standard_normals(as_seed(5), tf.constant(shape))
+
+    eager = draw().numpy()
+    for jit_compile in (False, True):
+        np.testing.assert_allclose(tf.function(draw, jit_compile=jit_compile)(), eager, atol=2e-6)
+    many = standard_normals(as_seed(5), tf.constant([100_000, 3])).numpy()
+    assert stats.kstest(many.ravel(), "norm").pvalue > 0.01
 
 
 def test_first_rows_do_not_depend_on_how_many():

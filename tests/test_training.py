@@ -2,7 +2,12 @@
 
 import csv
 import dataclasses
+import errno
 import json
+import os
+import random
+import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,16 +19,6 @@ from keras_vae.training import Recipe, Run, TrainingDiverged, callbacks
 from keras_vae.training.recipe import adam, steps_per_execution
 
 QUIET = Console(quiet=True)
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """300 grey images of 8 x 8, half of each dark, in an .npy file."""
-    rng = np.random.default_rng(0)
-    path = tmp_path_factory.mktemp("data") / "images.npy"
-    bright = rng.random((300, 8, 1, 1)) < 0.5
-    np.save(path, (255 * rng.random((300, 8, 8, 1)) * bright).astype(np.uint8))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +158,36 @@ def test_ctrl_c_in_the_first_epoch_keeps_a_model_and_resumes(run, recipe, tmp_pa
     stopped = interrupted(recipe, tmp_path / "stopped", monkeypatch, 0, batch=3)
     assert stopped.model.generate(2).shape == (2, 8, 8, 1)
     assert_same_run(training.resume(tmp_path / "stopped", console=QUIET), run)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
+def test_a_full_disk_or_a_read_only_folder_costs_nothing_that_was_written(
+    run, recipe, tmp_path, monkeypatch, code
+):
+    """From some file on nothing can be written; with space again, the run goes on to the bit."""
+    writes, write_bytes = [], Path.write_bytes
+
+    def fail_later(self, content):
+        writes.append(self)
+        if len(writes) > 5:
+            write_bytes(self, content[: len(content) // 2])
+            raise OSError(code, os.strerror(code))
+        return write_bytes(self, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", fail_later)
+        with pytest.raises(OSError, match=f"{os.strerror(code)}: .*stopped.* is kept"):
+            training.train(recipe, tmp_path / "stopped", console=QUIET)
+    stopped = Run(tmp_path / "stopped")
+    assert stopped.model.generate(2).shape == (2, 8, 8, 1)
+    assert not list(stopped.path.rglob(".*")), "no half of a file is left"
+    assert_same_run(training.resume(stopped.path, console=QUIET), run)
+
+
+def test_a_clock_that_jumps_changes_nothing(run, recipe, tmp_path, monkeypatch):
+    jumps = random.Random(0)
+    monkeypatch.setattr(time, "time", lambda: jumps.uniform(-1e9, 4e9))
+    assert_same_run(training.train(recipe, tmp_path / "run", console=QUIET), run)
 
 
 def test_early_stopping_watches_the_bound_and_survives_a_restart(recipe, tmp_path, monkeypatch):

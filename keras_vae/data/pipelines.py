@@ -69,4 +69,6 @@ def _tuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
     options = tf.data.Options()
     options.autotune.enabled = False  # the tuner stalls short epochs, waiting for its own timer
     options.deterministic = True
+    # Several workers take their rows of every batch, not every so many batches.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.prefetch(_PREFETCHED_BATCHES).with_options(options)

@@ -9,7 +9,7 @@ from rich.progress import track
 
 from keras_vae._parts import check_count
 from keras_vae.models import LatentVariableModel
-from keras_vae.sampling import as_seed, threefry
+from keras_vae.noise import as_seed, threefry
 
 _ROWS_PER_PASS = 10_000  # decoded at once: what bounds the memory
 

@@ -8,7 +8,7 @@ from keras_vae.export.endpoints import row_specs, trace
 from keras_vae.export.runtimes import LiteRTFile
 from keras_vae.export.tflite import convert
 from keras_vae.models import VAE
-from keras_vae.sampling import as_seed, normals
+from keras_vae.noise import as_seed, normals
 
 _ROWS = 100  # of a call
 

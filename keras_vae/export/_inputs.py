@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vae.models import VAE
-from keras_vae.sampling import as_seed
+from keras_vae.noise import as_seed
 
 
 def sample_inputs(

@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 from keras_vae.estimators import kl_divergence
 from keras_vae.export._audit import refuse_random_ops
 from keras_vae.models import VAE
-from keras_vae.sampling import normals
+from keras_vae.noise import normals
 
 tfd = tfp.distributions
 

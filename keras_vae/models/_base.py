@@ -121,8 +121,13 @@ class LatentVariableModel(keras.Model, abc.ABC):
             )
         num_examples = tf.cast(tf.shape(tf.nest.flatten(batch)[0])[0], tf.float32)
         for term, value in terms.items():
-            self._term_means[term].update_state(value, sample_weight=num_examples)
-        return {term: mean.result() for term, mean in self._term_means.items()}
+            counted = tf.where(num_examples > 0, value, 0.0)  # a replica may be left without rows
+            self._term_means[term].update_state(counted, sample_weight=num_examples)
+        results = {term: mean.result() for term, mean in self._term_means.items()}
+        if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+            # Keras 3.15 averages logs over workers along an axis that scalars have not.
+            results = {term: value[tf.newaxis] for term, value in results.items()}
+        return results
 
     def fit(self, x=None, y=None, *args, **kwargs):
         """`keras.Model.fit`, after a look at the data: NaN, wrong shapes and values outside the

@@ -7,10 +7,10 @@ from keras_vae._parts import name_of, register
 from keras_vae.likelihoods import Likelihood
 from keras_vae.models._base import LatentVariableModel
 from keras_vae.networks import call_by_name, input_names, over_samples
+from keras_vae.noise import as_seed, normals
 from keras_vae.objectives import ELBO, Objective
 from keras_vae.posteriors import Normal, Posterior
 from keras_vae.priors import Prior, StandardNormal
-from keras_vae.sampling import as_seed, normals
 
 tfd = tfp.distributions
 

@@ -3,15 +3,18 @@
 from keras_vae.training.loop import resume, train
 from keras_vae.training.recipe import LIKELIHOODS, NETWORKS, OBJECTIVES, PRIORS, Recipe
 from keras_vae.training.run import Run, TrainingDiverged
+from keras_vae.training.strategies import STRATEGIES, make_strategy
 
 __all__ = [
     "LIKELIHOODS",
     "NETWORKS",
     "OBJECTIVES",
     "PRIORS",
+    "STRATEGIES",
     "Recipe",
     "Run",
     "TrainingDiverged",
+    "make_strategy",
     "resume",
     "train",
 ]

@@ -23,9 +23,9 @@ class KeepBest(keras.callbacks.Callback):
     logs as `val_...`, for the callbacks that come after.
     """
 
-    def __init__(self, run: Run, vae: VAE, validation: tf.data.Dataset):
+    def __init__(self, run: Run, vae: VAE, validation: tf.data.Dataset, *, saves: bool = True):
         super().__init__()
-        self.run, self.vae, self.validation = run, vae, validation
+        self.run, self.vae, self.validation, self.saves = run, vae, validation, saves
         self.best, self.best_epoch = math.inf, 0
 
     def on_epoch_end(self, epoch, logs=None):
@@ -36,7 +36,8 @@ class KeepBest(keras.callbacks.Callback):
             raise TrainingDiverged(self.run, epoch + 1, f"the validation {monitor}")
         if terms[monitor] < self.best:
             self.best, self.best_epoch = terms[monitor], epoch + 1
-            self.run.save_model(self.vae)
+            if self.saves:
+                self.run.save_model(self.vae)
 
 
 class StopAtNaN(keras.callbacks.Callback):

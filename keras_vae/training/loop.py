@@ -10,15 +10,11 @@ from rich.console import Console
 from keras_vae import _files, pictures, reports
 from keras_vae.data import Splits
 from keras_vae.models import VAE
-from keras_vae.training.callbacks import (
-    KeepBest,
-    ProgressBar,
-    StopAtNaN,
-    TensorBoard,
-)
+from keras_vae.training.callbacks import KeepBest, ProgressBar, StopAtNaN, TensorBoard
 from keras_vae.training.recipe import Recipe
 from keras_vae.training.run import Run
 from keras_vae.training.state import TrainingState
+from keras_vae.training.strategies import is_chief, named_losses_of_peers, wait_for_all
 
 
 def train(
@@ -26,6 +22,7 @@ def train(
     output: str | os.PathLike[str],
     *,
     overwrite: bool = False,
+    strategy: tf.distribute.Strategy | None = None,
     console: Console | None = None,
 ) -> Run:
     """Trains a model from scratch and writes a run folder.
@@ -37,6 +34,8 @@ def train(
         output: the folder to make; an existing one is refused unless it is a run and `overwrite` is
             set.
         overwrite: whether an earlier run there may be replaced.
+        strategy: where to train (see `make_strategy`); on one device by default. Of several
+            processes, the chief writes the folder, which all have to see.
         console: where progress goes; standard output by default.
 
     Returns:
@@ -46,18 +45,38 @@ def train(
         TrainingDiverged: where the loss becomes NaN; the best model so far is kept.
         KeyboardInterrupt: passed on after what was learned has been kept.
     """
+    strategy = strategy or tf.distribute.get_strategy()
     splits = recipe.load_data()
-    model = recipe.build(splits)
-    _validation(splits)
-    model.check_batch(splits.examples("train", recipe.batch_size))
-    run = Run.create(output, recipe, splits, overwrite=overwrite)
-    return _fit(run, splits, model, console or Console(), resumed=False)
+    with named_losses_of_peers():
+        with strategy.scope():
+            model = recipe.build(splits)
+        _validation(splits)
+        model.check_batch(splits.examples("train", recipe.batch_size))
+        if is_chief(strategy):
+            Run.create(output, recipe, splits, overwrite=overwrite)
+        wait_for_all(strategy)
+        return _fit(Run(output), splits, model, strategy, console or Console(), resumed=False)
 
 
-def resume(output: str | os.PathLike[str], *, console: Console | None = None) -> Run:
-    """Goes on with an interrupted run, from its last complete epoch, as if it had never stopped."""
+def resume(
+    output: str | os.PathLike[str],
+    *,
+    strategy: tf.distribute.Strategy | None = None,
+    console: Console | None = None,
+) -> Run:
+    """Goes on with an interrupted run, from its last complete epoch, as if it had never stopped.
+
+    Args:
+        output: the run folder.
+        strategy: as in `train`; it need not be the one that the run began with.
+        console: where progress goes; standard output by default.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
     run = Run(output)
-    return _fit(run, run.data, run.recipe.build(run.data), console or Console(), resumed=True)
+    with named_losses_of_peers():
+        with strategy.scope():
+            model = run.recipe.build(run.data)
+        return _fit(run, run.data, model, strategy, console or Console(), resumed=True)
 
 
 def _validation(splits: Splits) -> tf.data.Dataset:
@@ -69,56 +88,77 @@ def _validation(splits: Splits) -> tf.data.Dataset:
     return splits.validation
 
 
-def _fit(run: Run, splits: Splits, model: VAE, console: Console, *, resumed: bool) -> Run:
+def _fit(
+    run: Run,
+    splits: Splits,
+    model: VAE,
+    strategy: tf.distribute.Strategy,
+    console: Console,
+    *,
+    resumed: bool,
+) -> Run:
     recipe, monitor = run.recipe, model.objective.monitor
+    writes = is_chief(strategy)
     history = keras.callbacks.History()
-    keep_best = KeepBest(run, model, _validation(splits))
-    callbacks = [StopAtNaN(run, model), keep_best, history]
+    keep_best = KeepBest(run, model, _validation(splits), saves=writes)
+    kept = [StopAtNaN(run, model), keep_best, history]
     if recipe.patience is not None:
         early = keras.callbacks.EarlyStopping(
             f"val_{monitor}", patience=recipe.patience, mode="min"
         )
-        callbacks.append(early)
-    state = TrainingState(run.path / "state", callbacks)
-    done = state.restore(model) if resumed else 0
-    if resumed and not done and run.history():
+        kept.append(early)
+    state = TrainingState(run.path / "state", kept, writes=writes)
+    done = 0
+    if resumed:
+        with strategy.scope():
+            done = _restored(state, run, model)
+    wait_for_all(strategy)  # every worker has read what the chief is about to write
+    console = console if writes else Console(quiet=True)
+    if done:
+        console.print(f"resuming after epoch {done} of {recipe.epochs}")
+    if not state.stopped and done < recipe.epochs:
+        progress = ProgressBar(recipe.epochs, splits.steps_per_epoch, monitor, console)
+        shown = [TensorBoard(run, model, splits), _HistoryFile(run, history)] if writes else []
+        try:
+            with progress.bar:
+                model.fit(
+                    splits.train_from(done * splits.steps_per_epoch),
+                    epochs=recipe.epochs,
+                    initial_epoch=done,
+                    steps_per_epoch=splits.steps_per_epoch,
+                    callbacks=[*kept, progress, *shown, state],
+                    verbose=0,
+                )
+        except KeyboardInterrupt:
+            if writes:
+                _keep_what_was_learned(run, model, keep_best, console)
+            raise
+    if writes:
+        write_report(run)
+    return run
+
+
+def _restored(state: TrainingState, run: Run, model: VAE) -> int:
+    """Epochs that the model has behind it, with the state at their end."""
+    done = state.restore(model)
+    if not done and run.history():
         raise ValueError(
             f"{state.folder} holds no intact state, so {run.path} cannot be continued. Its model.keras "
             "and history.csv are kept; to train anew, use another folder or --overwrite."
         )
-    if done:
-        console.print(f"resuming after epoch {done} of {recipe.epochs}")
-    if state.stopped or done >= recipe.epochs:
-        write_report(run)
-        return run
-    progress = ProgressBar(recipe.epochs, splits.steps_per_epoch, monitor, console)
-    callbacks += [progress, TensorBoard(run, model, splits), _HistoryFile(run, history), state]
-    try:
-        with progress.bar:
-            model.fit(
-                splits.train_from(done * splits.steps_per_epoch),
-                epochs=recipe.epochs,
-                initial_epoch=done,
-                steps_per_epoch=splits.steps_per_epoch,
-                callbacks=callbacks,
-                verbose=0,
-            )
-    except KeyboardInterrupt:
-        if not run.model_path.exists():
-            run.save_model(model)
-        console.print(
-            f"\nStopped by hand. Kept: {run.model_path} "
-            + (
-                f"(epoch {keep_best.best_epoch}, the best). "
-                if keep_best.best_epoch
-                else "(first epoch, incomplete). "
-            )
-            + f"Go on with: keras-vae train --resume --output {run.path}",
-            highlight=False,
-        )
-        raise
-    write_report(run)
-    return run
+    return done
+
+
+def _keep_what_was_learned(run: Run, model: VAE, keep_best: KeepBest, console: Console) -> None:
+    if not run.model_path.exists():
+        run.save_model(model)
+    epoch = keep_best.best_epoch
+    what = f"epoch {epoch}, the best" if epoch else "first epoch, incomplete"
+    console.print(
+        f"\nStopped by hand. Kept: {run.model_path} ({what}). "
+        f"Go on with: keras-vae train --resume --output {run.path}",
+        highlight=False,
+    )
 
 
 class _HistoryFile(keras.callbacks.Callback):

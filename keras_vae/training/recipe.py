@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_vae import likelihoods, networks, objectives, priors
 from keras_vae.data import Splits, load
@@ -106,7 +107,17 @@ class Recipe:
         return load(self.data, protocol=self.protocol, batch_size=self.batch_size, seed=self.seed)
 
     def build(self, splits: Splits) -> VAE:
-        """The compiled model, with weights that are a function of the seed."""
+        """The compiled model, with weights that are a function of the seed.
+
+        Built under the `tf.distribute` strategy in scope: a batch is then that of all replicas.
+        """
+        strategy = tf.distribute.get_strategy()
+        replicas = strategy.num_replicas_in_sync
+        if self.batch_size % replicas:
+            raise ValueError(
+                f"The batch of {self.batch_size} is shared by {replicas} replicas, which does not go "
+                "evenly. Choose a batch_size that they divide."
+            )
         keras.utils.set_random_seed(self.seed % 2**32)
         name = self.likelihood or suited_likelihood(splits)
         likelihood = LIKELIHOODS[name](event_rank=len(splits.shape))
@@ -128,10 +139,17 @@ class Recipe:
             seed=self.seed,
         )
         steps = self.epochs * splits.steps_per_epoch
+        is_alone = not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        jit = (
+            self.network == "mlp" and replicas == 1
+            if self.jit_compile is None
+            else self.jit_compile
+        )
         vae.compile(
             adam(self.learning_rate, steps),
-            jit_compile=self.network == "mlp" if self.jit_compile is None else self.jit_compile,  # pyright: ignore[reportArgumentType]
-            steps_per_execution=steps_per_execution(splits.steps_per_epoch),
+            jit_compile=jit,  # pyright: ignore[reportArgumentType]
+            # Keras cannot loop over the batches of several workers inside a graph.
+            steps_per_execution=steps_per_execution(splits.steps_per_epoch) if is_alone else 1,
         )
         return vae
 

@@ -28,11 +28,14 @@ class TrainingState(keras.callbacks.Callback):
     Args:
         folder: where the state files are.
         callbacks: those whose fields are kept, in order.
+        writes: False for a process that only restores, because another one writes.
     """
 
-    def __init__(self, folder: Path, callbacks: Sequence[keras.callbacks.Callback]):
+    def __init__(
+        self, folder: Path, callbacks: Sequence[keras.callbacks.Callback], *, writes: bool = True
+    ):
         super().__init__()
-        self.folder, self.kept_callbacks = folder, list(callbacks)
+        self.folder, self.kept_callbacks, self.writes = folder, list(callbacks), writes
         self._fields: list[dict] = []
         self.stopped = False
 
@@ -68,6 +71,8 @@ class TrainingState(keras.callbacks.Callback):
             vars(callback).update(fields)
 
     def on_epoch_end(self, epoch, logs=None):
+        if not self.writes:
+            return
         variables = self._variables(self.model)
         arrays: dict[str, Any] = {f"variable_{i}": np.asarray(v) for i, v in enumerate(variables)}
         fields = [

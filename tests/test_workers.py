@@ -1,0 +1,116 @@
+"""Several worker processes on loopback: equal to one process, and what happens when one is killed."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from keras_vae.training import Run
+
+SMALL = (
+    "--protocol", "dynamic", "--hidden", "16", "--latent-dim", "3", "--batch-size", "24", "--no-jit",
+)  # fmt: skip
+
+
+def ports(number):
+    sockets = [socket.socket() for _ in range(number)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    found = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return found
+
+
+class Workers:
+    """The processes of a job, each with the whole command line but its own TF_CONFIG."""
+
+    def __init__(self, number, output, *arguments):
+        hosts = [f"127.0.0.1:{port}" for port in ports(number)]
+        self.log = output.parent / f"{output.name}.log"
+        command = [sys.executable, "-m", "keras_vae_cli", "train", "--output", str(output)]
+        self.processes = []
+        with self.log.open("a") as log:
+            for index in range(number):
+                config = {
+                    "cluster": {"worker": hosts},
+                    "task": {"type": "worker", "index": index},
+                }
+                self.processes.append(
+                    subprocess.Popen(
+                        [*command, "--strategy", "multiworker", *map(str, arguments)],
+                        stdout=log,
+                        stderr=log,
+                        env=os.environ | {"TF_CONFIG": json.dumps(config)},
+                    )
+                )
+
+    def wait(self):
+        codes = [process.wait(300) for process in self.processes]
+        assert codes == [0] * len(codes), self.log.read_text()[-3000:]
+
+
+def weights(run):
+    return [np.asarray(v) for v in run.model.variables]
+
+
+def assert_alike(left, right):
+    for a, b in zip(weights(left), weights(right), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+    for name, values in right.history().items():
+        np.testing.assert_allclose(left.history()[name], values, rtol=1e-4, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def alone(images, tmp_path_factory):
+    """The run of one process."""
+    output = tmp_path_factory.mktemp("runs") / "alone"
+    command = [sys.executable, "-m", "keras_vae_cli", "train", "--output", str(output)]
+    arguments = ("--data", str(images), "--epochs", "4", *SMALL)
+    subprocess.run([*command, *arguments], check=True, capture_output=True)
+    return Run(output)
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_workers_train_as_one_process(images, alone, tmp_path, number):
+    """The same global batches, noise and order: the same weights, history and best model."""
+    output = tmp_path / "run"
+    Workers(number, output, "--data", images, "--epochs", 4, *SMALL).wait()
+    assert_alike(Run(output), alone)
+    assert len(list((output / "state").iterdir())) == 2, "one of them writes"
+    assert not list(tmp_path.glob(".run*")), "and leaves nothing behind"
+
+
+def test_a_killed_worker_ends_the_job_which_then_resumes(images, alone, tmp_path):
+    output = tmp_path / "run"
+    job = Workers(2, output, "--data", images, "--epochs", 4, *SMALL)
+    first_state = output / "state" / "state-000001.npz"
+    deadline = time.monotonic() + 120
+    while not first_state.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    job.processes[1].kill()
+    job.processes[1].wait()
+    code = job.processes[0].wait(240)
+    if code != 0:  # else the job was done before the signal came
+        assert code == 1
+        assert "Another worker is gone" in job.log.read_text()
+        assert "--resume" in job.log.read_text()
+    Workers(2, output, "--resume").wait()
+    assert_alike(Run(output), alone)
+
+
+def test_a_job_needs_to_know_its_machines(images, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_vae_cli", "train", "--strategy", "multiworker",
+         "--data", str(images), "--output", str(tmp_path / "run")],
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "TF_CONFIG" in done.stderr
+    assert not (tmp_path / "run").exists()
