@@ -4,8 +4,10 @@ voice.
 
 import copy
 import dataclasses
+import difflib
 import math
 import numbers
+from collections.abc import Iterable
 from typing import Any, Self, TypeVar, dataclass_transform
 
 import keras
@@ -90,14 +92,14 @@ def at_step(part: T, step: tf.Tensor | int) -> T:
 
 def as_tuple(value) -> tuple[int, ...]:
     """Returns `5` as `(5,)` and any sequence of integers as a tuple."""
-    return (int(value),) if isinstance(value, int) else tuple(int(v) for v in value)
+    return (int(value),) if isinstance(value, numbers.Integral) else tuple(int(v) for v in value)
 
 
 def name_of(part) -> str:
     return type(part).__name__
 
 
-def check_positive(owner: str, **values):
+def check_positive(owner: str, *, or_zero: bool = False, **values):
     """Raises `ValueError` for the first value that is not a finite number above zero.
 
     Schedules pass: their values are known in training only.
@@ -105,10 +107,12 @@ def check_positive(owner: str, **values):
     for name, value in values.items():
         if isinstance(value, Schedule):
             continue
-        if not (isinstance(value, numbers.Real) and 0 < float(value) < math.inf):
+        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not is_number or not (0 < float(value) < math.inf or (or_zero and value == 0)):
+            least = "of at least 0" if or_zero else "above 0"
             raise ValueError(
                 f'Invalid value received for argument "{name}" of {owner}. '
-                f"Expected a finite number above 0. Received: {value!r}"
+                f"Expected a finite number {least}. Received: {value!r}"
             )
 
 
@@ -120,6 +124,21 @@ def check_count(owner: str, least: int = 1, **values):
                 f'Invalid value received for argument "{name}" of {owner}. '
                 f"Expected an integer of at least {least}. Received: {value!r}"
             )
+
+
+def check_known(what: str, name: str, names: Iterable[str]) -> None:
+    """Raises `ValueError` where a name is not among those known, with the nearest ones."""
+    names = list(names)
+    if name not in names:
+        near = nearest(name, names)
+        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        raise ValueError(f"Unknown {what} {name!r}.{hint} Expected one of: {', '.join(names)}.")
+
+
+def nearest(name: str, names: Iterable[str]) -> list[str]:
+    """At most two of the names that are spelt like this one, in whatever case."""
+    lower = {each.lower(): each for each in names}
+    return [lower[key] for key in difflib.get_close_matches(name.lower(), lower, n=2)]
 
 
 def soft_clip(raw: tf.Tensor, inner: float = 10.0, outer: float = 14.0) -> tf.Tensor:

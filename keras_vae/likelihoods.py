@@ -123,9 +123,9 @@ class Likelihood(abc.ABC):
         log_prob = elementwise.log_prob(tf.where(observed, x, tf.zeros_like(x)))
         return tf.reduce_sum(tf.where(observed, log_prob, tf.zeros_like(log_prob)), axis=event_axes)
 
-    def contains(self, x: np.ndarray) -> np.ndarray:
-        """Elementwise: whether x lies in the support."""
-        return np.isfinite(x)
+    def contains(self, x: tf.Tensor) -> tf.Tensor:
+        """Elementwise: whether finite values lie in the support, bool like x."""
+        return tf.ones_like(x, tf.bool)
 
     def params_for_mean(self, mean: np.ndarray) -> np.ndarray:
         """Parameters [..., params_size(C)] whose mean is `mean` [..., C]: a decoder's initial
@@ -460,4 +460,4 @@ class Categorical(Likelihood, Configurable):
         return self.elementwise(tf.cast(params, tf.float32)).mode()
 
     def contains(self, x):
-        return (x >= 0) & (x < self.num_categories) & (x == np.floor(x))
+        return (x >= 0) & (x < self.num_categories) & (x == tf.floor(x))

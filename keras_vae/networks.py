@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vae import likelihoods, posteriors
-from keras_vae._parts import as_tuple
+from keras_vae._parts import as_tuple, check_count
 
 __all__ = ["call_by_name", "conv", "input_names", "mlp", "over_samples"]
 
@@ -50,6 +50,7 @@ def over_samples(
     Returns:
         [..., B, *the network's output shape].
     """
+    z, conditions = tf.nest.map_structure(tf.convert_to_tensor, (z, conditions))
     if len(z.shape) == 2:
         return call_by_name(network, "z", {**conditions, "z": z}, training=training)
     leading = tf.shape(z)[:-1]
@@ -66,12 +67,18 @@ def over_samples(
     return tf.ensure_shape(unfolded, [*z.shape[:-1], *output.shape[1:]])
 
 
-def _check_latent_dim(latent_dim):
-    if not isinstance(latent_dim, int) or latent_dim < 1:
-        raise ValueError(
-            f'Invalid value received for argument "latent_dim". Expected an integer of at least 1. '
-            f"Received: {latent_dim!r}"
-        )
+def _checked_sizes(owner: str, latent_dim: int, **sizes: tuple[int, ...]) -> int:
+    """Raises where a size is not a count; gives latent_dim as Python's own integer."""
+    check_count(owner, latent_dim=latent_dim)
+    for name, values in sizes.items():
+        if not values and name != "hidden":  # no hidden layer is a linear network
+            raise ValueError(
+                f'Invalid value received for argument "{name}" of {owner}. Expected at least one size. '
+                "Received none."
+            )
+        for value in values:
+            check_count(owner, **{name: value})
+    return int(latent_dim)
 
 
 def _initial_bias(likelihood, output_mean, shape: tuple[int, ...]):
@@ -81,6 +88,11 @@ def _initial_bias(likelihood, output_mean, shape: tuple[int, ...]):
     if output_mean is None:
         return "zeros"
     mean = np.asarray(output_mean, np.float32)
+    if not np.isfinite(mean).all():
+        raise ValueError(
+            'Invalid value received for argument "output_mean". Expected finite numbers. Received NaN '
+            "or infinite ones."
+        )
     try:
         mean = np.broadcast_to(mean, shape)
     except ValueError:
@@ -137,10 +149,10 @@ def mlp(
         >>> encoder.output_shape, decoder.output_shape
         ((None, 40), (None, 784))
     """
-    _check_latent_dim(latent_dim)
+    event_shape, hidden = as_tuple(input_shape), as_tuple(hidden)
+    latent_dim = _checked_sizes("mlp", latent_dim, input_shape=event_shape, hidden=hidden)
     posterior = posterior or posteriors.Normal()
     likelihood = likelihood or likelihoods.Bernoulli()
-    event_shape, hidden = as_tuple(input_shape), as_tuple(hidden)
     output_shape = (*event_shape[:-1], likelihood.params_size(event_shape[-1]))
 
     x = keras.Input(event_shape, name="x")
@@ -204,10 +216,10 @@ def conv(
         >>> encoder.output_shape, decoder.output_shape
         ((None, 40), (None, 28, 28, 1))
     """
-    _check_latent_dim(latent_dim)
+    event_shape, filters = as_tuple(input_shape), as_tuple(filters)
+    latent_dim = _checked_sizes("conv", latent_dim, input_shape=event_shape, filters=filters)
     posterior = posterior or posteriors.Normal()
     likelihood = likelihood or likelihoods.Bernoulli()
-    event_shape, filters = as_tuple(input_shape), as_tuple(filters)
     if len(event_shape) != 3:
         raise ValueError(
             f"conv takes images (height, width, channels). Received input_shape={event_shape}. For flat vectors "

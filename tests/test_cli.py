@@ -134,7 +134,7 @@ def test_reconstruct_embed_info(cli, run, tmp_path):
     assert size_of(tmp_path / "r.png") == (2 * (8 * 10 + 2), 2 * (2 * 10 + 2))
     assert cli("embed", run, "--output", tmp_path / "z.npz")[0] == 0
     with np.load(tmp_path / "z.npz") as arrays:
-        assert arrays["z"].shape == (24, 3)
+        assert arrays["z"].shape == (30, 3)
     assert cli("embed", run, "--output", tmp_path / "map.png")[0] == 0
     assert size_of(tmp_path / "map.png")[0] > 300
     code, out, _ = cli("info", run)

@@ -338,12 +338,17 @@ def test_networks_without_known_inputs_are_refused():
     ("make", "words"),
     [
         (lambda: networks.mlp(6, 0), "latent_dim.*at least 1.*0"),
+        (lambda: networks.mlp(0, 2), "input_shape.*at least 1.*0"),
+        (lambda: networks.mlp((), 2), "input_shape.*Received none"),
+        (lambda: networks.mlp(6, 2, hidden=(4, -1)), "hidden.*at least 1.*-1"),
+        (lambda: networks.mlp(6, 2, output_mean=np.nan), "output_mean.*finite"),
         (lambda: networks.conv((784,), 2), r"\(784,\).*flat vectors.*mlp"),
         (lambda: networks.conv((3, 28, 1), 2), "at least 4 x 4.*3 x 28"),
         (lambda: networks.mlp(6, 2, output_mean=np.zeros(5)), r"output_mean.*\(6,\).*\(5,\)"),
         (lambda: priors.StandardNormal(0), "latent_dim.*StandardNormal.*at least 1"),
         (lambda: priors.NormalMixture(2, num_components=0), "num_components.*NormalMixture"),
         (lambda: objectives.ELBO(beta=-1.0), "beta.*at least 0.*-1.0"),
+        (lambda: objectives.ELBO(beta=float("nan")), "beta.*ELBO.*nan"),
         (lambda: objectives.IWAE(num_samples=0), "num_samples.*IWAE.*0"),
         (lambda: vae().generate(0), "num_samples.*at least 1.*0"),
         (
@@ -391,14 +396,97 @@ def test_data_that_do_not_fit_are_refused_before_training(data, words, wrap):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("value", [np.nan, 0.4], ids=["nan", "grey"])
+def test_every_batch_of_a_data_set_is_looked_at(value):
+    model = vae()
+    model.compile("adam")
+    good = tf.data.Dataset.from_tensor_slices(data_for(model, 8)).batch(4)
+    later = good.concatenate(tf.data.Dataset.from_tensors(bad(value)))
+    for use in (model.fit, model.evaluate):
+        with pytest.raises(
+            ValueError, match=r"batch of the data set holds.*Bernoulli is defined for 0"
+        ):
+            use(later, verbose=0)
+    with pytest.raises(ValueError, match="batch of the data set holds"):
+        model.fit(good, validation_data=later, verbose=0)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+def test_values_that_a_mask_hides_are_not_looked_at():
+    model = vae()
+    model.compile("adam")
+    batch = {"x": bad(np.nan), "mask": np.ones((8, 6), bool)}
+    batch["mask"][3, 2] = False
+    data = tf.data.Dataset.from_tensor_slices(batch).batch(4)
+    assert np.isfinite(model.fit(data, verbose=0).history["loss"][0])
+
+
 def test_endless_data_need_a_length():
     model = vae()
     model.compile("adam")
-    endless = tf.data.Dataset.from_tensor_slices(data_for(model, 8)).batch(4).repeat()
-    with pytest.raises(ValueError, match="steps_per_epoch"):
-        model.fit(endless, verbose=0)
+    finite = tf.data.Dataset.from_tensor_slices(data_for(model, 8)).batch(4)
+    endless = finite.repeat()
+    for use in (model.fit, model.evaluate, model.predict):
+        with pytest.raises(ValueError, match=r"no end.*steps_per_epoch"):
+            use(endless, verbose=0)
+    with pytest.raises(ValueError, match="validation_steps"):
+        model.fit(finite, validation_data=endless, verbose=0)
     model.fit(endless, steps_per_epoch=3, verbose=0)
     assert int(model.step.numpy()) == 3
+    assert model.predict(endless, steps=2, verbose=0).shape == (8, 6)
+
+
+def test_endless_data_are_not_trained_on_beyond_an_epoch():
+    model = vae()
+    model.compile("adam", steps_per_execution=2)
+    endless = tf.data.Dataset.from_tensor_slices(data_for(model, 8)).batch(4).repeat()
+    with pytest.raises(ValueError, match=r"epoch of 3 steps.*steps_per_execution=2.*divides"):
+        model.fit(endless, steps_per_epoch=3, verbose=0)
+    model.fit(endless, steps_per_epoch=4, verbose=0)
+    assert int(model.step.numpy()) == 4
+
+
+def test_mixed_float16_is_saved_with_its_loss_scale(tmp_path):
+    """The next epoch after loading equals the one without, loss scale and its counter included."""
+
+    def mixed():
+        keras.utils.set_random_seed(5)
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy("mixed_float16")
+        try:
+            model = vae()
+        finally:
+            keras.config.set_dtype_policy(before)
+        model.compile("adam", jit_compile=False)
+        return model
+
+    model = mixed()
+    x = data_for(model, 32)
+    model.fit(x, batch_size=8, shuffle=False, verbose=0)
+    assert type(model.optimizer).__name__ == "LossScaleOptimizer"
+    model.save(tmp_path / "m.keras")
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    assert type(loaded.optimizer).__name__ == "LossScaleOptimizer"
+    assert {
+        v.dtype for part in (model.prior, model.likelihood) for v in getattr(part, "variables", [])
+    } <= {"float32"}
+    for each in (model, loaded):
+        each.fit(x, batch_size=8, shuffle=False, verbose=0)
+    for a, b in zip(model.optimizer.variables, loaded.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_conditional_decoder_says_what_is_missing():
+    with pytest.raises(ValueError, match=r"asks for \['label'\].*\['label'\] is missing"):
+        conditional_vae().decode(np.zeros((2, 3), "f"))
+
+
+def test_sizes_may_be_numpy_integers():
+    encoder, decoder = networks.mlp(np.int64(6), np.int32(2), hidden=np.int64(4))
+    assert encoder.output_shape == (None, 4)
+    assert decoder.output_shape == (None, 6)
 
 
 def test_graph_mode_training_is_repeatable():

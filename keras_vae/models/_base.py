@@ -3,6 +3,7 @@ model.
 """
 
 import abc
+import contextlib
 from typing import Any, ClassVar, Self
 
 import keras
@@ -15,6 +16,7 @@ from keras_vae.sampling import Sampling
 
 tfd = tfp.distributions
 
+_UNFIT = "unfit data"  # marks an assertion of ours among TensorFlow's errors
 _NO_WEIGHTS = "Weighted examples are not supported: leave out sample_weight and class_weight."
 
 
@@ -35,7 +37,9 @@ class LatentVariableModel(keras.Model, abc.ABC):
     parts: ClassVar[tuple[str, ...]]
 
     def __init__(self, *, parts: dict[str, Any], seed: int, name: str | None):
-        super().__init__(name=name, autocast=False)  # the networks cast x for themselves
+        # The networks cast x for themselves; the policy is theirs, for Keras to scale the loss by it.
+        policy = _mixed_policy(self.parts, parts)
+        super().__init__(name=name, dtype=policy, autocast=False)
         for part in self.parts:
             setattr(self, part, parts[part])
         self.seed = seed
@@ -84,6 +88,15 @@ class LatentVariableModel(keras.Model, abc.ABC):
     def check_batch(self, batch) -> None:
         """Raises `ValueError` where data (NumPy arrays) are not what the model takes."""
 
+    @abc.abstractmethod
+    def are_valid(self, batch) -> tf.Tensor:
+        """Whether the values of a batch (tensors) are what the model takes: bool [], in a graph."""
+
+    @property
+    @abc.abstractmethod
+    def data_needed(self) -> str:
+        """What `are_valid` asks for, in words."""
+
     def now(self, part: T) -> T:
         """The part with its schedules replaced by their values at the current step."""
         return at_step(part, self.step.value)
@@ -119,7 +132,8 @@ class LatentVariableModel(keras.Model, abc.ABC):
                 f"{name_of(self.objective)} returned the terms {sorted(terms)} and declares "
                 f"{sorted(self._term_means)}. They have to be the same."
             )
-        num_examples = tf.cast(tf.shape(tf.nest.flatten(batch)[0])[0], tf.float32)
+        x = batch["x"] if isinstance(batch, dict) else batch
+        num_examples = tf.cast(tf.shape(x)[0], tf.float32)
         for term, value in terms.items():
             counted = tf.where(num_examples > 0, value, 0.0)  # a replica may be left without rows
             self._term_means[term].update_state(counted, sample_weight=num_examples)
@@ -133,23 +147,26 @@ class LatentVariableModel(keras.Model, abc.ABC):
         """`keras.Model.fit`, after a look at the data: NaN, wrong shapes and values outside the
         support raise.
 
-        Arrays are checked whole, a `tf.data.Dataset` by its first batch.
+        Arrays are checked before, the batches of a `tf.data.Dataset` as they come.
         """
         if kwargs.get("sample_weight") is not None or kwargs.get("class_weight") is not None:
             raise ValueError(_NO_WEIGHTS)
-        self._check_data(x)
-        validation = kwargs.get("validation_data")
-        self._check_data(validation[0] if isinstance(validation, tuple) else validation)
-        if not isinstance(x, tf.data.Dataset):
+        if (validation := kwargs.get("validation_data")) is not None:
+            first, *rest = validation if isinstance(validation, tuple) else (validation,)
+            checked = self._check_data(first, kwargs.get("validation_steps"))
+            kwargs["validation_data"] = (checked, *rest) if rest else checked
+        steps = kwargs.get("steps_per_epoch")
+        x = self._check_data(x, steps)
+        if isinstance(x, tf.data.Dataset):
+            kwargs = {"shuffle": False} | kwargs  # a data set shuffles itself
+            if _is_endless(x) and steps % self.steps_per_execution:
+                raise ValueError(
+                    f"An epoch of {steps} steps is no multiple of steps_per_execution="
+                    f"{self.steps_per_execution}, and endless data would be trained on beyond it. Compile "
+                    "with steps_per_execution that divides the epoch."
+                )
+        with self._named_data_errors():
             return super().fit(x, y, *args, **kwargs)
-        if x.cardinality() == tf.data.INFINITE_CARDINALITY and not kwargs.get("steps_per_epoch"):
-            raise ValueError(
-                "The training data have no end, so an epoch needs a length. Pass steps_per_epoch (what "
-                "keras_vae.data.load returns knows its own)."
-            )
-        return super().fit(
-            x, y, *args, **({"shuffle": False} | kwargs)
-        )  # a data set shuffles itself
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """`keras.Model.evaluate`, after the same look at the data as in `fit`.
@@ -157,23 +174,51 @@ class LatentVariableModel(keras.Model, abc.ABC):
         Its draws are the same every time and none of training's, so that evaluating twice gives the
         same numbers, epochs are compared on the same noise, and validation changes no training.
         """
-        self._check_data(x)
-        with self.sampling.evaluation_draws():
+        x = self._check_data(x, kwargs.get("steps"))
+        with self._named_data_errors(), self.sampling.evaluation_draws():
             return super().evaluate(x, y, *args, **kwargs)
 
-    def _check_data(self, data):
+    def predict(self, x, *args, **kwargs):
+        """`keras.Model.predict`: deterministic reconstructions of x."""
+        _check_length(x, kwargs.get("steps"))
+        return super().predict(x, *args, **kwargs)
+
+    def _check_data(self, data, steps: int | None):
+        """Raises where data are not what the model takes; gives a data set that goes on checking."""
         if self.compiled and (self._compile_loss is not None or self._compile_metrics is not None):
             raise ValueError(
                 "The objective is the loss and names the metrics. Compile with neither loss nor metrics."
             )
-        if isinstance(data, tf.data.Dataset):
-            first = next(iter(data.take(1)), None)
-            if first is None:
-                raise ValueError("The data set is empty: it gave no batch.")
-            data, _, _ = keras.utils.unpack_x_y_sample_weight(first)
+        if isinstance(data, np.ndarray | tf.Tensor | dict):
             self.check_batch(tf.nest.map_structure(np.asarray, data))
-        elif isinstance(data, np.ndarray | tf.Tensor | dict):
-            self.check_batch(tf.nest.map_structure(np.asarray, data))
+        if not isinstance(data, tf.data.Dataset):
+            return data
+        _check_length(data, steps)
+        first = next(iter(data.take(1)), None)
+        if first is None:
+            raise ValueError("The data set is empty: it gave no batch.")
+        self.check_batch(tf.nest.map_structure(np.asarray, _batch_of(first)))
+
+        def watched(*element):
+            given = element if isinstance(data.element_spec, tuple) else element[0]
+            valid = tf.debugging.Assert(self.are_valid(_batch_of(given)), [_UNFIT])
+            with tf.control_dependencies([valid]):
+                return tf.nest.map_structure(tf.identity, given)
+
+        return data.map(watched, num_parallel_calls=2, deterministic=True)
+
+    @contextlib.contextmanager
+    def _named_data_errors(self):
+        """Says of a batch that a data set's check refused what the model takes."""
+        try:
+            yield
+        except tf.errors.InvalidArgumentError as error:
+            if _UNFIT not in str(error):
+                raise
+            raise ValueError(
+                "A batch of the data set holds NaN or infinite values, or values outside the support. "
+                f"{self.data_needed}"
+            ) from None
 
     # Keras life cycle.
 
@@ -221,3 +266,27 @@ def _batch_of(data):
     if sample_weight is not None:
         raise ValueError(_NO_WEIGHTS)
     return batch
+
+
+def _is_endless(data) -> bool:
+    return isinstance(data, tf.data.Dataset) and data.cardinality() == tf.data.INFINITE_CARDINALITY
+
+
+def _check_length(data, steps: int | None) -> None:
+    if _is_endless(data) and not steps:
+        raise ValueError(
+            "The data have no end, so a pass over them needs a length. Pass steps_per_epoch (to fit), "
+            "validation_steps or steps, or a finite data set. What keras_vae.data.load returns knows its "
+            "own steps_per_epoch."
+        )
+
+
+def _mixed_policy(names: tuple[str, ...], parts: dict[str, Any]) -> str:
+    """The mixed precision policy of the networks' layers, if one has any, else float32."""
+    layers = [part for name in names if isinstance(part := parts[name], keras.Layer)]
+    while layers:
+        layer = layers.pop()
+        if layer.dtype_policy.name.startswith("mixed_"):
+            return layer.dtype_policy.name
+        layers += getattr(layer, "layers", [])
+    return "float32"

@@ -3,10 +3,18 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_vae._parts import name_of, register
+from keras_vae._parts import check_count, register
 from keras_vae.likelihoods import Likelihood
 from keras_vae.models._base import LatentVariableModel
-from keras_vae.networks import call_by_name, input_names, over_samples
+from keras_vae.models._checks import (
+    are_valid,
+    check_batch,
+    check_network,
+    check_parts,
+    checked_conditions,
+    outside_support,
+)
+from keras_vae.networks import call_by_name, over_samples
 from keras_vae.noise import as_seed, normals
 from keras_vae.objectives import ELBO, Objective
 from keras_vae.posteriors import Normal, Posterior
@@ -65,8 +73,8 @@ class VAE(LatentVariableModel):
         seed: int = 0,
         name: str | None = None,
     ):
-        _check_network("encoder", encoder, "x")
-        _check_network("decoder", decoder, "z")
+        check_network("encoder", encoder, "x")
+        check_network("decoder", decoder, "z")
         parts = {
             "encoder": encoder,
             "decoder": decoder,
@@ -118,7 +126,12 @@ class VAE(LatentVariableModel):
         )
 
     def decode(self, z, batch=None) -> tfd.Distribution:
-        """p(x|z) for z [..., B, D]."""
+        """p(x|z) for z [..., B, D]; `batch` holds what a conditional decoder asks for, [B, ...] each."""
+        if missing := set(self.conditions) - set(batch if isinstance(batch, dict) else ()):
+            raise ValueError(
+                f"The decoder also asks for {sorted(self.conditions)}: pass them as the second "
+                f"argument, a dict. {sorted(missing)} is missing."
+            )
         return self.now(self.likelihood).distribution(self.decode_params(z, batch))
 
     def log_likelihood(self, batch, z, *, training=False):
@@ -159,12 +172,8 @@ class VAE(LatentVariableModel):
             **conditions: for a conditional decoder, one value for all or [num_samples, ...], by
                 input name.
         """
-        if not isinstance(num_samples, int | np.integer) or num_samples < 1:
-            raise ValueError(
-                f'Invalid value received for argument "num_samples". Expected an integer of at least 1. '
-                f"Received: {num_samples!r}"
-            )
-        batch = self._check_conditions(int(num_samples), conditions)
+        check_count("generate", num_samples=num_samples)
+        batch = checked_conditions(self, int(num_samples), conditions)
         noise = normals(as_seed(seed), int(num_samples), self.prior.noise_size)
 
         likelihood = self.now(self.likelihood)
@@ -174,7 +183,7 @@ class VAE(LatentVariableModel):
             z = self.prior.transform(noise, conditions)
             return likelihood.location(self.decode_params(z, conditions))
 
-        return _map_rows(show, (noise.numpy(), batch))
+        return _map_rows(show, (noise.numpy(), batch), int(num_samples))
 
     def interpolate(self, a, b, steps: int = 8) -> np.ndarray:
         """A straight line in latent space from each example of `a` to its partner in `b`.
@@ -201,123 +210,27 @@ class VAE(LatentVariableModel):
         weights = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:, np.newaxis]
         z = start[:, np.newaxis] * (1 - weights) + end[:, np.newaxis] * weights
         likelihood = self.now(self.likelihood)
-        return _map_rows(lambda rows: likelihood.location(self.decode_params(rows)), z)
+        return _map_rows(lambda rows: likelihood.location(self.decode_params(rows)), z, len(z))
 
     def _in_chunks(self, function, x):
         batch = tf.nest.map_structure(np.asarray, x)
         self.check_batch(batch)
-        return _map_rows(function, batch)
+        return _map_rows(function, batch, len(batch["x"] if isinstance(batch, dict) else batch))
 
     # Checks.
 
     def check(self):
-        posterior, prior, likelihood = self.posterior, self.prior, self.likelihood
-        for part, value, kind in (
-            ("posterior", posterior, Posterior),
-            ("prior", prior, Prior),
-            ("likelihood", likelihood, Likelihood),
-            ("objective", self.objective, Objective),
-        ):
-            if not isinstance(value, kind):
-                raise TypeError(f"{part} has to be a {kind.__name__}. Received: {value!r}")
-        if posterior.support != prior.support:
-            raise ValueError(
-                f"{name_of(posterior)} draws z on the support {posterior.support!r} and {name_of(prior)} has "
-                f"its density on {prior.support!r}. Choose a posterior and a prior on the same support."
-            )
-        latent_dim = _input(self.decoder, "z").shape[-1]
-        if latent_dim != prior.latent_dim:
-            raise ValueError(
-                f"The decoder takes z of size {latent_dim} and the prior {name_of(prior)} has "
-                f"latent_dim={prior.latent_dim}. They have to be equal."
-            )
-        expected = posterior.params_size(prior.latent_dim)
-        if self.encoder.output_shape[1:] != (expected,):
-            raise ValueError(
-                f"The posterior {name_of(posterior)} takes {expected} parameters for latent_dim="
-                f"{prior.latent_dim}, so the encoder's output has to be (batch, {expected}). "
-                f"Received an encoder with output {self.encoder.output_shape}."
-            )
-        event = self.event_shape
-        if likelihood.event_rank != len(event):
-            raise ValueError(
-                f"The likelihood {name_of(likelihood)} has event_rank={likelihood.event_rank} and the encoder "
-                f"takes examples of shape {event}. Use {name_of(likelihood)}(event_rank={len(event)}, ...)."
-            )
-        expected = (*event[:-1], likelihood.params_size(event[-1]))
-        if self.decoder.output_shape[1:] != expected:
-            raise ValueError(
-                f"The likelihood {name_of(likelihood)} takes parameters of shape {expected} for examples of "
-                f"shape {event}. Received a decoder with output {self.decoder.output_shape[1:]}."
-            )
+        check_parts(self, _input(self.decoder, "z").shape[-1])
 
     def check_batch(self, batch):
-        entries = batch if isinstance(batch, dict) else {"x": batch}
-        asked = self.side_inputs
-        if missing := {"x", *asked} - set(entries):
-            raise ValueError(
-                f"The networks ask for {sorted({'x', *asked})} and the batch holds {sorted(entries)}: "
-                f"{sorted(missing)} is missing. Pass a dict with an entry for every input name."
-            )
-        x, mask = entries["x"], entries.get("mask")
-        if x.dtype.kind not in "buif":
-            raise ValueError(f"The data have to be numbers. Received dtype {x.dtype}.")
-        if tuple(x.shape[1:]) != self.event_shape:
-            raise ValueError(
-                f"The model takes examples of shape {self.event_shape} (with a batch axis first). "
-                f"Received data of shape {tuple(x.shape)}."
-            )
-        if len(x) == 0:
-            raise ValueError("The data are empty: they hold no example.")
-        for name, tensor in asked.items():
-            expected = (len(x), *tensor.shape[1:])
-            if entries[name].shape != expected or not np.isfinite(entries[name]).all():
-                raise ValueError(
-                    f"The entry {name!r} has to be finite numbers of shape {expected}. "
-                    f"Received shape {entries[name].shape}"
-                    + ("." if entries[name].shape != expected else ", with NaN or infinite values.")
-                )
-        if mask is not None:
-            if mask.ndim != x.ndim or any(
-                m not in (1, n) for m, n in zip(mask.shape, x.shape, strict=True)
-            ):
-                raise ValueError(
-                    f"The mask has to be like x, {x.shape}, or 1 along some axes. Received {mask.shape}."
-                )
-            x = np.where(np.asarray(mask, bool), x, 0)
-        finite = np.isfinite(x)
-        if not finite.all():
-            raise ValueError(
-                f"The data hold {np.size(x) - finite.sum()} NaN or infinite values, the first at index "
-                f"{tuple(int(i) for i in np.argwhere(~finite)[0])}. Replace them, or mark them as missing "
-                'with a dict batch {"x": ..., "mask": ...}.'
-            )
-        inside = self.likelihood.contains(x)
-        if not inside.all():
-            raise ValueError(
-                f"The likelihood {name_of(self.likelihood)} is defined for {self.likelihood.support}. "
-                f"{np.mean(~inside):.1%} of the values received are not, such as {x[~inside].flat[0]!s}. "
-                "Grey images: load them under the protocol 'dynamic' or 'static' for Bernoulli, or keep "
-                "'grey' and use ContinuousBernoulli or Normal."
-            )
+        check_batch(self, batch)
 
-    def _check_conditions(self, num_samples: int, given: dict) -> dict[str, np.ndarray]:
-        """The decoder's conditions as arrays [num_samples, ...]."""
-        if set(given) != set(self.conditions):
-            raise ValueError(
-                f"The decoder asks for the conditions {sorted(self.conditions)}. Received: {sorted(given)}"
-            )
-        batch = {}
-        for name, value in given.items():
-            expected = (num_samples, *self.conditions[name].shape[1:])
-            try:
-                batch[name] = np.broadcast_to(np.asarray(value), expected)
-            except ValueError:
-                raise ValueError(
-                    f"The condition {name!r} has to be one value of shape {expected[1:]} or an array of shape "
-                    f"{expected}. Received shape {np.shape(value)}."
-                ) from None
-        return batch
+    def are_valid(self, batch):
+        return are_valid(self, _entries(batch))
+
+    @property
+    def data_needed(self):
+        return outside_support(self)
 
 
 def _entries(batch) -> dict:
@@ -337,24 +250,8 @@ def _input(network, name: str) -> keras.KerasTensor:
     return next(tensor for tensor in network.inputs if tensor.name == name)
 
 
-def _check_network(role: str, network, main_input: str):
-    if not isinstance(network, keras.Model):
-        raise TypeError(f"The {role} has to be a keras.Model. Received: {network!r}")
-    if not getattr(network, "inputs", None):
-        raise ValueError(
-            f"The {role} has no inputs yet, so its shapes are unknown. Build it as a Functional model, starting "
-            "from keras.Input; a subclassed network can be wrapped: keras.Model(x, network(x))."
-        )
-    names = input_names(network)
-    if len(names) > 1 and main_input not in names:
-        raise ValueError(
-            f"A {role} with several inputs needs one named {main_input!r}. Received inputs named {names}."
-        )
-
-
-def _map_rows(function, batch) -> np.ndarray:
-    """`function` over all rows of a batch of NumPy arrays, `_ROWS` at a time."""
-    num_rows = len(tf.nest.flatten(batch)[0])
+def _map_rows(function, batch, num_rows: int) -> np.ndarray:
+    """`function` over the rows of a batch of NumPy arrays, `_ROWS` at a time."""
 
     def rows_from(start):
         return tf.nest.map_structure(lambda array: tf.constant(array[start : start + _ROWS]), batch)

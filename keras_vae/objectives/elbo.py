@@ -2,7 +2,7 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from keras_vae._parts import Schedule, value_object
+from keras_vae._parts import Schedule, check_positive, name_of, value_object
 from keras_vae.estimators import kl_divergence
 from keras_vae.objectives._base import Objective
 
@@ -38,13 +38,7 @@ class ELBO(Objective):
     monitor: ClassVar[str] = "negative_elbo"
 
     def __post_init__(self):
-        if not isinstance(self.beta, Schedule) and not (
-            isinstance(self.beta, int | float) and self.beta >= 0
-        ):
-            raise ValueError(
-                'Invalid value received for argument "beta" of ELBO. Expected a number of at least 0 or a '
-                f"keras.optimizers.schedules.LearningRateSchedule. Received: {self.beta!r}"
-            )
+        check_positive(name_of(self), or_zero=True, beta=self.beta)
 
     def __call__(self, model, batch, training=False):
         beta: Any = self.beta  # the model has resolved a schedule to its value

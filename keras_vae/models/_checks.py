@@ -1,0 +1,179 @@
+"""What does not fit is refused before anything runs: parts, networks, data, conditions."""
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_vae._parts import name_of
+from keras_vae.likelihoods import Likelihood
+from keras_vae.networks import input_names
+from keras_vae.objectives import Objective
+from keras_vae.posteriors import Posterior
+from keras_vae.priors import Prior
+
+if TYPE_CHECKING:
+    from keras_vae.models.vae import VAE
+
+
+def check_network(role: str, network, main_input: str) -> None:
+    """Raises where `network` cannot be called on `main_input` and on entries named as its inputs are."""
+    if not isinstance(network, keras.Model):
+        raise TypeError(f"The {role} has to be a keras.Model. Received: {network!r}")
+    if not getattr(network, "inputs", None):
+        raise ValueError(
+            f"The {role} has no inputs yet, so its shapes are unknown. Build it as a Functional model, starting "
+            "from keras.Input; a subclassed network can be wrapped: keras.Model(x, network(x))."
+        )
+    names = input_names(network)
+    if len(names) > 1 and main_input not in names:
+        raise ValueError(
+            f"A {role} with several inputs needs one named {main_input!r}. Received inputs named {names}."
+        )
+
+
+def check_parts(vae: "VAE", latent_size: int) -> None:
+    """Raises where the parts of a model are of the wrong kind, or do not fit each other.
+
+    Args:
+        vae: the model.
+        latent_size: the size of z that the decoder takes.
+    """
+    posterior, prior, likelihood = vae.posterior, vae.prior, vae.likelihood
+    for part, value, kind in (
+        ("posterior", posterior, Posterior),
+        ("prior", prior, Prior),
+        ("likelihood", likelihood, Likelihood),
+        ("objective", vae.objective, Objective),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"{part} has to be a {kind.__name__}. Received: {value!r}")
+    if posterior.support != prior.support:
+        raise ValueError(
+            f"{name_of(posterior)} draws z on the support {posterior.support!r} and {name_of(prior)} has "
+            f"its density on {prior.support!r}. Choose a posterior and a prior on the same support."
+        )
+    if latent_size != prior.latent_dim:
+        raise ValueError(
+            f"The decoder takes z of size {latent_size} and the prior {name_of(prior)} has "
+            f"latent_dim={prior.latent_dim}. They have to be equal."
+        )
+    expected = posterior.params_size(prior.latent_dim)
+    if vae.encoder.output_shape[1:] != (expected,):
+        raise ValueError(
+            f"The posterior {name_of(posterior)} takes {expected} parameters for latent_dim="
+            f"{prior.latent_dim}, so the encoder's output has to be (batch, {expected}). "
+            f"Received an encoder with output {vae.encoder.output_shape}."
+        )
+    event = vae.event_shape
+    if likelihood.event_rank != len(event):
+        raise ValueError(
+            f"The likelihood {name_of(likelihood)} has event_rank={likelihood.event_rank} and the encoder "
+            f"takes examples of shape {event}. Use {name_of(likelihood)}(event_rank={len(event)}, ...)."
+        )
+    expected = (*event[:-1], likelihood.params_size(event[-1]))
+    if vae.decoder.output_shape[1:] != expected:
+        raise ValueError(
+            f"The likelihood {name_of(likelihood)} takes parameters of shape {expected} for examples of "
+            f"shape {event}. Received a decoder with output {vae.decoder.output_shape[1:]}."
+        )
+
+
+def check_batch(vae: "VAE", batch) -> None:
+    """Raises `ValueError` where data (NumPy arrays, or a dict of them) are not what a model takes."""
+    entries = batch if isinstance(batch, dict) else {"x": batch}
+    asked = vae.side_inputs
+    if missing := {"x", *asked} - set(entries):
+        raise ValueError(
+            f"The networks ask for {sorted({'x', *asked})} and the batch holds {sorted(entries)}: "
+            f"{sorted(missing)} is missing. Pass a dict with an entry for every input name."
+        )
+    x = entries["x"]
+    if x.dtype.kind not in "buif":
+        raise ValueError(f"The data have to be numbers. Received dtype {x.dtype}.")
+    if tuple(x.shape[1:]) != vae.event_shape:
+        raise ValueError(
+            f"The model takes examples of shape {vae.event_shape} (with a batch axis first). "
+            f"Received data of shape {tuple(x.shape)}."
+        )
+    if len(x) == 0:
+        raise ValueError("The data are empty: they hold no example.")
+    for name, tensor in asked.items():
+        _check_entry(name, entries[name], (len(x), *tensor.shape[1:]))
+    if (mask := entries.get("mask")) is not None:
+        fits = mask.ndim == x.ndim and len(mask) == len(x)
+        if not fits or any(m not in (1, n) for m, n in zip(mask.shape, x.shape, strict=True)):
+            raise ValueError(
+                f"The mask has to be like x, {x.shape}, or 1 along axes after the first. "
+                f"Received {mask.shape}."
+            )
+        x = np.where(np.asarray(mask, bool), x, 0)
+    finite = np.isfinite(x)
+    if not finite.all():
+        raise ValueError(
+            f"The data hold {np.size(x) - finite.sum()} NaN or infinite values, the first at index "
+            f"{tuple(int(i) for i in np.argwhere(~finite)[0])}. Replace them, or mark them as missing "
+            'with a dict batch {"x": ..., "mask": ...}.'
+        )
+    inside = np.asarray(vae.likelihood.contains(tf.constant(x, tf.float32)))
+    if not inside.all():
+        raise ValueError(
+            outside_support(
+                vae,
+                f"{np.mean(~inside):.1%} of the values received are not, such as {x[~inside].flat[0]!s}.",
+            )
+        )
+
+
+def outside_support(vae: "VAE", found: str = "") -> str:
+    """What the likelihood is defined for, what was found, and what to do about it."""
+    likelihood = vae.likelihood
+    words = [f"The likelihood {name_of(likelihood)} is defined for {likelihood.support}.", found]
+    if likelihood.location_bounds == (0.0, 1.0):
+        words.append(
+            "Grey images: load them under the protocol 'dynamic' or 'static' for Bernoulli, or keep "
+            "'grey' and use ContinuousBernoulli or Normal."
+        )
+    return " ".join(filter(None, words))
+
+
+def are_valid(vae: "VAE", entries: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Whether all of x (zero where a mask hides it) is finite and in the support: bool, in a graph."""
+    x = tf.cast(entries["x"], tf.float32)
+    inside = tf.math.is_finite(x) & vae.likelihood.contains(x)
+    return tf.reduce_all(inside)
+
+
+def checked_conditions(vae: "VAE", num_rows: int, given: dict[str, Any]) -> dict[str, np.ndarray]:
+    """The decoder's conditions as arrays [num_rows, ...], from one value for all or one for each."""
+    if set(given) != set(vae.conditions):
+        raise ValueError(
+            f"The decoder asks for the conditions {sorted(vae.conditions)}. Received: {sorted(given)}"
+        )
+    batch = {}
+    for name, value in given.items():
+        expected = (num_rows, *vae.conditions[name].shape[1:])
+        try:
+            batch[name] = np.broadcast_to(np.asarray(value), expected)
+        except ValueError:
+            raise ValueError(
+                f"The condition {name!r} has to be one value of shape {expected[1:]} or an array of shape "
+                f"{expected}. Received shape {np.shape(value)}."
+            ) from None
+        _check_entry(name, batch[name], expected)
+    return batch
+
+
+def _check_entry(name: str, value: np.ndarray, expected: tuple[int, ...]) -> None:
+    problem = ""
+    if value.shape != expected:
+        problem = f"shape {value.shape}"
+    elif value.dtype.kind not in "buif":
+        problem = f"dtype {value.dtype}"
+    elif not np.isfinite(value).all():
+        problem = "NaN or infinite values"
+    if problem:
+        raise ValueError(
+            f"The entry {name!r} has to be finite numbers of shape {expected}. Received {problem}."
+        )
