@@ -262,11 +262,38 @@ def test_dynamic_and_static_share_their_evaluation_draws():
 # Splits
 
 
-def test_validation_is_the_end_of_the_training_set():
+def test_validation_is_taken_from_the_training_set_at_random():
+    """Arrays may be sorted by class: their last rows would be all of one."""
     splits = numbered(100, batch_size=10, validation=20)
-    np.testing.assert_array_equal(splits.examples("train")[:, 0], np.arange(80))
-    np.testing.assert_array_equal(whole(splits.validation)[:, 0], np.arange(80, 100))
+    train, held_out = splits.examples("train")[:, 0], whole(splits.validation)[:, 0]
+    np.testing.assert_array_equal(np.sort([*train, *held_out]), np.arange(100))
+    assert len(held_out) == 20
+    assert np.ptp(held_out) > 50
     np.testing.assert_array_equal(whole(splits.test)[:, 0], np.arange(100, 110))
+
+
+def test_sets_that_are_given_are_kept():
+    train, validation, test = (np.full((n, 2), n, np.float32) for n in (20, 7, 5))
+    splits = data.from_arrays(
+        train, test, validation=validation, validation_labels=np.arange(7), batch_size=4
+    )
+    assert (splits.num_train, splits.num_validation, splits.num_test) == (20, 7, 5)
+    np.testing.assert_array_equal(whole(splits.validation), validation)
+    np.testing.assert_array_equal(splits.validation_labels, np.arange(7))
+    assert data.from_arrays(train, validation=validation, batch_size=4).num_test == 2
+    with pytest.raises(ValueError, match="validation_labels need validation examples"):
+        data.from_arrays(train, validation=3, validation_labels=np.arange(3))
+    with pytest.raises(ValueError, match="Training and validation examples differ in kind"):
+        data.from_arrays(train, validation=validation[:, :1])
+
+
+def test_arrays_are_copied():
+    values = np.zeros((40, 2), np.float32)
+    splits = data.from_arrays(values, batch_size=4)
+    values[:] = 1
+    assert splits.examples("train").max() == 0
+    assert splits.is_binary
+    assert splits.mean.max() == 0
 
 
 def test_validation_is_a_tenth_by_default_and_may_be_empty():
@@ -298,7 +325,7 @@ def test_a_tiny_set_has_no_test_examples():
 
 def test_examples_of_a_redrawn_split_are_draws_of_the_first_images():
     splits = data.from_arrays(grey_images(), protocol="dynamic")
-    examples = splits.train_examples(12)
+    examples = splits.examples("train", 12)
     assert examples.shape == (12, 6, 5, 1)
     assert set(np.unique(examples)) == {0.0, 1.0}
     np.testing.assert_array_equal(examples[:5], splits.examples("train", 5))

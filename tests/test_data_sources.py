@@ -57,6 +57,15 @@ def of_one_set(splits):
     return np.concatenate(values)[np.argsort(np.concatenate(labels))]
 
 
+def of_train(splits):
+    """The examples of a source's training set, of which some were held out for validation."""
+    return np.concatenate([splits.stored[name].values for name in ("train", "validation")])
+
+
+def in_any_order(images):
+    return sorted(image.tobytes() for image in images)
+
+
 # IDX
 
 
@@ -323,9 +332,17 @@ def test_tfds(tfds_source):
     assert (splits.name, splits.protocol, splits.shape) == ("tfds:blobs", "grey", (3, 4, 1))
     assert splits.class_names == ("ant", "bee")
     assert (splits.num_train, splits.num_validation, splits.num_test) == (18, 2, 20)
-    np.testing.assert_array_equal(splits.stored["train"].values, pixels(20, 3, 4, 1)[:18])
+    assert in_any_order(of_train(splits)) == in_any_order(pixels(20, 3, 4, 1))
     np.testing.assert_array_equal(splits.stored["test"].values, pixels(20, 3, 4, 1, seed=1))
     np.testing.assert_array_equal(splits.test_labels, np.arange(20) % 2)
+
+
+def test_tfds_with_a_validation_set(tfds_source):
+    splits = data.load(tfds_source(sets=("train", "validation", "test")), batch_size=6)
+    assert (splits.num_train, splits.num_validation, splits.num_test) == (20, 20, 20)
+    np.testing.assert_array_equal(splits.stored["validation"].values, pixels(20, 3, 4, 1, seed=1))
+    with pytest.raises(ValueError, match=r"have a validation set, of 20 examples.*validation=3"):
+        data.load("tfds:blobs", batch_size=6, validation=3)
 
 
 def test_tfds_with_one_set_is_divided(tfds_source):
@@ -387,9 +404,23 @@ def test_npz_with_two_sets(tmp_path, keys):
     np.savez(path, y_train=np.arange(40)[:, None], y_test=np.arange(10), **arrays)
     splits = data.load(path, batch_size=16)
     np.testing.assert_array_equal(splits.stored["test"].values[..., 0], arrays[keys[1]])
-    np.testing.assert_array_equal(splits.train_labels, np.arange(36))
-    np.testing.assert_array_equal(splits.validation_labels, np.arange(36, 40))
+    held_out = splits.validation_labels
+    np.testing.assert_array_equal(splits.train_labels, np.setdiff1d(np.arange(40), held_out))
+    np.testing.assert_array_equal(
+        splits.stored["validation"].values[..., 0], arrays[keys[0]][held_out]
+    )
     np.testing.assert_array_equal(splits.test_labels, np.arange(10))
+
+
+@pytest.mark.parametrize("keys", [("train", "val", "test"), ("x_train", "x_valid", "x_test")])
+def test_npz_with_three_sets(tmp_path, keys):
+    path = tmp_path / "things.npz"
+    arrays = {key: pixels(n, 4, 5) for key, n in zip(keys, (40, 9, 10), strict=True)}
+    np.savez(path, y_val=np.arange(9), **arrays)
+    splits = data.load(path, batch_size=16)
+    assert (splits.num_train, splits.num_validation, splits.num_test) == (40, 9, 10)
+    np.testing.assert_array_equal(splits.stored["validation"].values[..., 0], arrays[keys[1]])
+    np.testing.assert_array_equal(splits.validation_labels, np.arange(9))
 
 
 @pytest.mark.parametrize("key", ["train", "anything"])
@@ -401,10 +432,13 @@ def test_npz_with_one_set(tmp_path, key):
     )
 
 
-def test_npz_without_clear_keys_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    "keys", [("a", "b"), ("x_test",), ("x_train", "train"), ("x_val", "x_test"), ("a", "y_test")]
+)
+def test_npz_without_clear_keys_is_refused(tmp_path, keys):
     path = tmp_path / "things.npz"
-    np.savez(path, a=np.zeros((9, 2)), b=np.zeros((9, 2)))
-    with pytest.raises(ValueError, match=r"not clear which arrays.*Received: a, b"):
+    np.savez(path, **{key: np.zeros((9, 2)) for key in keys})
+    with pytest.raises(ValueError, match=f"not clear which arrays.*Received: {', '.join(keys)}"):
         data.load(path)
 
 
@@ -476,10 +510,59 @@ def test_image_folder_with_train_and_test(tmp_path):
     splits = data.load(tmp_path, batch_size=8)
     np.testing.assert_array_equal(splits.stored["test"].values, images[20:])
     np.testing.assert_array_equal(splits.test_labels, np.repeat([0, 1], 5))
-    np.testing.assert_array_equal(splits.stored["train"].values, images[:18])
+    assert in_any_order(of_train(splits)) == in_any_order(images[:20])
     (tmp_path / "test" / "b").rename(tmp_path / "test" / "c")
     with pytest.raises(ValueError, match=r"classes .* differ.*\('a', 'b'\).*\('a', 'c'\)"):
         data.load(tmp_path, batch_size=8)
+
+
+@pytest.mark.parametrize(
+    "names", [("train", "val"), ("Train", "Valid", "TEST"), ("training", "validation", "testing")]
+)
+@pytest.mark.parametrize("of_classes", [False, True])
+def test_sets_are_never_taken_for_classes(tmp_path, names, of_classes):
+    for number, name in enumerate(names):
+        for label in ("a", "b") if of_classes else ("",):
+            write_images(tmp_path / name / label, np.full((10, 4, 5, 1), number, np.uint8))
+    splits = data.load(tmp_path, batch_size=2)
+    assert splits.class_names == (("a", "b") if of_classes else None)
+    num_test = 0 if "test" in names[-1].lower() else len(splits.stored["test"])
+    assert splits.num_train == (20 if of_classes else 10) - num_test
+    assert splits.stored["train"].values.max() == 0
+    assert splits.stored["validation"].values.min() == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (("cats", "dogs", "test"), "not clear.*test, cats, dogs.*folder train"),
+        (("val", "test"), "not clear.*Expected train"),
+        (("train", "val", "valid"), "two validation sets, val and valid"),
+    ],
+)
+def test_sets_beside_classes_are_refused(tmp_path, names, words):
+    for name in names:
+        write_images(tmp_path / name, pixels(4, 5, 4, 1))
+    with pytest.raises(ValueError, match=words):
+        data.load(tmp_path, batch_size=2)
+
+
+def test_hidden_files_and_folders_are_not_data(tmp_path):
+    write_images(tmp_path / "ants", pixels(10, 5, 4, 1))
+    write_images(tmp_path / "bees", pixels(10, 5, 4, 1))
+    write_images(tmp_path / ".ipynb_checkpoints", pixels(3, 5, 4, 1))
+    (tmp_path / "bees" / "._0000.png").write_bytes(b"of another system")
+    splits = data.load(tmp_path, batch_size=4)
+    assert splits.class_names == ("ants", "bees")
+    assert sum(map(len, splits.stored.values())) == 20
+
+
+def test_images_of_sixteen_bits_are_refused(tmp_path):
+    write_images(tmp_path, pixels(9, 5, 4, 1))
+    deep = tf.io.encode_png(tf.constant(300 * pixels(5, 4, 1).astype(np.uint16)))
+    (tmp_path / "0004.png").write_bytes(deep.numpy())
+    with pytest.raises(ValueError, match=r"0004\.png has 16 bits per channel.*8 bits"):
+        data.load(tmp_path, batch_size=2)
 
 
 def test_jpeg_images_are_read(tmp_path):
@@ -530,6 +613,12 @@ def test_unknown_sources_suggest_what_was_meant(tmp_path):
     (tmp_path / "digits.npy").touch()
     with pytest.raises(FileNotFoundError, match=f"Did you mean '{tmp_path}/digits.npy'"):
         data.load(tmp_path / "digit.npy")
+    with pytest.raises(FileNotFoundError, match=f"Did you mean '{tmp_path}/digits.npy'"):
+        data.load(tmp_path / "DIGITS.NPY")
+    with pytest.raises(FileNotFoundError, match="Did you mean 'tfds:fashion_mnist'"):
+        data.load("fashion-mnist")
+    with pytest.raises(ValueError, match="name of the data is empty"):
+        data.load("")
 
 
 def test_things_of_no_known_kind_are_refused(tmp_path):

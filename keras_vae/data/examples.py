@@ -8,6 +8,13 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+SET_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val"),
+    "test": ("test", "testing"),
+}
+"""What files and folders call the three sets."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Examples:
@@ -36,18 +43,28 @@ class RawData:
     Args:
         name: What the data is called in summaries.
         train: Training examples, or all examples of a source with one set.
-        test: Test examples, or None for a source with one set.
+        validation: Validation examples, or None where they are to be taken from `train`.
+        test: Test examples, or None where they are to be taken from `train`.
         class_names: Names of the labels 0, 1, ... where the source has them.
         protocol: Name of the source's own default protocol; None chooses by the values.
         num_validation: The source's own default size of the validation split; None is a tenth.
+        is_shuffled: Whether the order of `train` is random, so that its last examples may be held out.
     """
 
     name: str
     train: Examples
+    validation: Examples | None = None
     test: Examples | None = None
     class_names: tuple[str, ...] | None = None
     protocol: str | None = None
     num_validation: int | None = None
+    is_shuffled: bool = False
+
+    @property
+    def sets(self) -> dict[str, Examples]:
+        """The sets that the source has, by name."""
+        sets = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: held for name, held in sets.items() if held is not None}
 
 
 def checked(values: Any, labels: Any = None, *, split: str) -> Examples:

@@ -4,6 +4,8 @@ import numbers
 import os
 from typing import Any
 
+import numpy as np
+
 from keras_vae.data import sources
 from keras_vae.data.examples import Array, Examples, RawData, checked
 from keras_vae.data.protocols import Protocol, find_protocol
@@ -22,10 +24,10 @@ def load(
 ) -> Splits:
     """Loads a data set into training, validation and test splits under a named protocol.
 
-    Sources with a training and a test set keep them; validation examples are the *last* training
-    examples. Sources with one set are divided at random into 80 % training, 10 % validation and
-    10 % test, always in the same way. Whatever `seed`, `batch_size` and `flatten`, validation
-    and test are the same numbers: `Splits.fingerprints` says which.
+    Sources keep the sets that they have. Validation or test examples that they lack are a tenth of
+    the training examples each, taken at random, always in the same way; validation examples of
+    MNIST, and of IDX files, are the *last* training examples. Whatever `seed`, `batch_size` and
+    `flatten`, validation and test are the same numbers: `Splits.fingerprints` says which.
 
     Args:
         source: One of
@@ -33,19 +35,19 @@ def load(
             * `"mnist"`: the MNIST database that comes with the package;
             * `"tfds:NAME"`: a TensorFlow Datasets name, such as `"tfds:fashion_mnist"`;
             * a folder of IDX files named like those of MNIST, gzipped or not;
-            * a folder of images (png, jpg, bmp) of one size; subfolders are classes, and two
-              subfolders `train` and `test` are those sets;
+            * a folder of images (png, jpg, bmp) of one size; subfolders are classes;
+              subfolders `train`, `validation` (`valid`, `val`) and `test` are those sets;
             * a `.npy` or `.npz` file: a table [N, D], grey images [N, H, W] or images
-              [N, H, W, C]; in an `.npz`, `train` and `test` or `x_train` and `x_test` or one
-              array, with labels in `y_train` and `y_test`.
+              [N, H, W, C]; in an `.npz`, `train`, `validation` and `test`, or `x_train`,
+              `x_val` and `x_test`, or one array, with labels in `y_train`, `y_val` and `y_test`.
         protocol: `"grey"` (pixel / 255), `"dynamic"` (pixels drawn as Bernoulli variables, anew
             in every epoch of training), `"static"` (drawn once) or `"raw"` (values as they are).
             By default `"dynamic"` for `"mnist"`, `"grey"` for other 8-bit images and `"raw"`
             for everything else.
         batch_size: Examples per batch. The last, partial batch of a training epoch is dropped;
             that of validation and test is kept.
-        validation: Number of validation examples; by default 5,000 for `"mnist"` and a tenth
-            for others. 0 leaves none.
+        validation: Number of training examples to hold out for validation; by default 5,000 for
+            `"mnist"` and a tenth for others that have no validation set. 0 leaves none.
         seed: Seed of the training order and of redrawn training pixels, in [0, 2**63).
         flatten: Whether examples are vectors.
 
@@ -72,27 +74,31 @@ def from_arrays(
     train: Any,
     test: Any = None,
     *,
+    validation: Any = None,
     train_labels: Any = None,
+    validation_labels: Any = None,
     test_labels: Any = None,
     name: str = "arrays",
     protocol: str | None = None,
     batch_size: int = 128,
-    validation: int | None = None,
     seed: int = 0,
     flatten: bool = False,
 ) -> Splits:
     """Makes splits of arrays, in the way that `load` makes them of a file.
 
+    The arrays are copied: what becomes of them later changes nothing.
+
     Args:
-        train: A table [N, D], grey images [N, H, W] or images [N, H, W, C]. Without `test` they
-            are divided at random into 80 % training, 10 % validation and 10 % test.
-        test: Array of the same event shape and type, or None.
+        train: A table [N, D], grey images [N, H, W] or images [N, H, W, C].
+        test: Array of the same event shape and type; by default a tenth of `train`.
+        validation: Array of the same event shape and type, or the number of examples of `train`
+            to hold out; by default a tenth of them.
         train_labels: Array [N] or None.
+        validation_labels: Array or None, where `validation` is an array.
         test_labels: Array or None.
         name: What the data is called in summaries.
         protocol: See `load`.
         batch_size: See `load`.
-        validation: See `load`.
         seed: See `load`.
         flatten: See `load`.
 
@@ -108,17 +114,22 @@ def from_arrays(
     >>> splits.protocol, splits.shape, splits.num_train, splits.num_validation, splits.num_test
     ('raw', (2,), 40, 5, 5)
     """
-    if test is None and test_labels is not None:
-        raise ValueError(
-            "test_labels need test examples. Expected test=..., or no test_labels. "
-            "Received: test=None."
-        )
-    raw = RawData(
-        name,
-        checked(train, train_labels, split="train"),
-        None if test is None else checked(test, test_labels, split="test"),
-    )
-    return _split(raw, protocol, batch_size, validation, seed, flatten)
+    count = validation if np.ndim(validation) == 0 else None
+    arrays = {
+        "train": (train, train_labels),
+        "validation": (None if np.ndim(validation) == 0 else validation, validation_labels),
+        "test": (test, test_labels),
+    }
+    sets = {}
+    for split, (values, labels) in arrays.items():
+        if values is not None:
+            sets[split] = checked(np.array(values), labels, split=split)
+        elif labels is not None:
+            raise ValueError(
+                f"{split}_labels need {split} examples. Expected {split}=..., or no {split}_labels. "
+                f"Received: no {split} array."
+            )
+    return _split(RawData(name, **sets), protocol, batch_size, count, seed, flatten)
 
 
 def _split(
@@ -133,13 +144,10 @@ def _split(
     _check_whole("seed", seed, at_least=0)
     if validation is not None:
         _check_whole("validation", validation, at_least=0)
-    if raw.test is not None:
-        _check_alike(raw.train, raw.test)
-
     chosen = find_protocol(raw.protocol if protocol is None else protocol, raw.train.values)
-    chosen.check(raw.train.values, "train")
-    if raw.test is not None:
-        chosen.check(raw.test.values, "test")
+    for split, held in raw.sets.items():
+        _check_alike(raw.train, held, split)
+        chosen.check(held.values, split)
     parts = _partition(raw, validation)
     if len(parts["train"]) < batch_size:
         raise ValueError(
@@ -156,21 +164,32 @@ def _split(
 
 def _partition(raw: RawData, validation: int | None) -> dict[str, Examples]:
     """Divides the data into disjoint splits, by index."""
-    train, test = raw.train, raw.test
+    tenth = len(raw.train) // 10
+    num_test = 0 if raw.test else tenth
     num_validation = raw.num_validation if validation is None else validation
-    if num_validation is None:
-        num_validation = len(train) // 10
-    if test is None:
-        order = permutation(len(train), key(EVALUATION_SEED, Stream.PARTITION)).numpy()
-        num_test = len(train) // 10
-        train, test = train[order[num_test:]], train[order[:num_test]]
-    if num_validation >= len(train):
+    if raw.validation and validation:
         raise ValueError(
-            f"validation must leave training examples. Expected less than {len(train):,}. "
-            f"Received: validation={num_validation}."
+            f"The data have a validation set, of {len(raw.validation):,} examples. Expected no number of "
+            f"validation examples, or 0 to go without. Received: validation={validation}."
         )
-    num_train = len(train) - num_validation
-    return {"train": train[:num_train], "validation": train[num_train:], "test": test}
+    if num_validation is None:
+        num_validation = 0 if raw.validation else tenth
+    num_train = len(raw.train) - num_validation - num_test
+    if num_train < 1:
+        raise ValueError(
+            f"validation must leave training examples. Expected less than "
+            f"{len(raw.train) - num_test:,}. Received: validation={num_validation}."
+        )
+    order = np.arange(len(raw.train))
+    if not raw.is_shuffled:  # the last may be all of one class
+        order = permutation(len(order), key(EVALUATION_SEED, Stream.PARTITION)).numpy()
+    pieces = np.split(order, [num_train, num_train + num_validation])
+    parts = {split: raw.train[np.sort(piece)] for split, piece in zip(SPLITS, pieces, strict=True)}
+    if raw.test:
+        parts["test"] = raw.test
+    if raw.validation and validation != 0:
+        parts["validation"] = raw.validation
+    return parts
 
 
 def _stored(part: Examples, split: str, protocol: Protocol, flatten: bool) -> Examples:
@@ -178,14 +197,14 @@ def _stored(part: Examples, split: str, protocol: Protocol, flatten: bool) -> Ex
     return Examples(values.reshape(len(part), -1) if flatten else values, part.labels)
 
 
-def _check_alike(train: Examples, test: Examples) -> None:
+def _check_alike(train: Examples, other: Examples, split: str) -> None:
     def described(values: Array) -> str:
         return f"{values.dtype} of shape {values.shape[1:]}"
 
-    if described(train.values) != described(test.values):
+    if described(train.values) != described(other.values):
         raise ValueError(
-            "Training and test examples differ in kind. Expected test examples like the training "
-            f"examples, {described(train.values)}. Received: {described(test.values)}."
+            f"Training and {split} examples differ in kind. Expected {split} examples like the training "
+            f"examples, {described(train.values)}. Received: {described(other.values)}."
         )
 
 

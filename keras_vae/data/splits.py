@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -135,19 +135,22 @@ class Splits:
             raise ValueError(f"Expected a split among {list(self.stored)}. Received: {split!r}.")
         available = len(self.stored[split])
         n = available if n is None else n
-        if not 0 <= n <= available:
+        if not 1 <= n <= available:
             raise ValueError(
-                f"The {split} split has {available:,} examples. Received: n={n}. "
+                f"The {split} split has {available:,} examples, of which n are asked for. Received: n={n}. "
                 "Leave n out to get them all."
             )
-        values = self._tensors[split][:n]
-        if split == "train":
-            return self._protocol(values, key(self.seed, Stream.EXAMPLES)).numpy()
-        return self._protocol.scale(values).numpy()
+        return np.concatenate(list(self.chunks(split, n)))
 
-    def train_examples(self, n: int | None = None) -> Array:
-        """Returns `examples("train", n)`."""
-        return self.examples("train", n)
+    def chunks(self, split: str, n: int | None = None) -> Iterator[Array]:
+        """Yields what `examples` returns in pieces, so that a large split needs little memory."""
+        values = self._tensors[split][:n]
+        for start in range(0, len(values), _CHUNK):
+            chunk = values[start : start + _CHUNK]
+            if split == "train":
+                yield self._protocol(chunk, key(self.seed, Stream.EXAMPLES, start)).numpy()
+            else:
+                yield self._protocol.scale(chunk).numpy()
 
     @functools.cached_property
     def mean(self) -> Array:
@@ -180,11 +183,13 @@ class Splits:
         Of "validation" and "test", the float32 values that the model sees: likelihoods may be
         compared if these agree. Of "train", the values as stored, before any redrawing.
         """
-        evaluated = {split: self.examples(split) for split in self.stored if split != "train"}
-        arrays = {"train": self.stored["train"].values, **evaluated}
-        return {
-            split: hashlib.sha256(array.tobytes()).hexdigest() for split, array in arrays.items()
-        }
+        digests = {}
+        for split in self.stored:
+            digest = hashlib.sha256()
+            for chunk in self._train_chunks() if split == "train" else self.chunks(split):
+                digest.update(chunk.tobytes())
+            digests[split] = digest.hexdigest()
+        return digests
 
     def summary(self) -> list[tuple[str, str]]:
         """Returns rows of (what, value) that describe the data, for printing."""

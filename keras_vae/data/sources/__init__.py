@@ -4,11 +4,11 @@ A new form is one module with a function to `RawData` and one row in `SOURCES`.
 """
 
 import dataclasses
-import difflib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+from keras_vae._parts import nearest
 from keras_vae.data.examples import RawData
 from keras_vae.data.sources import arrays, catalogue, images
 
@@ -53,7 +53,7 @@ SOURCES: tuple[Source, ...] = (
     ),
     Source(
         "FILE.npz",
-        "arrays train and test, or x_train and x_test (y_train, y_test), or a single one",
+        "arrays train, validation and test; or x_train, x_val, x_test (y_...); or a single one",
         arrays.is_npz,
         arrays.read_npz,
     ),
@@ -65,7 +65,7 @@ SOURCES: tuple[Source, ...] = (
     ),
     Source(
         "FOLDER of images",
-        "png, jpg or bmp of one size; subfolders are classes, or train and test",
+        "png, jpg or bmp of one size; subfolders are classes, or train, validation and test",
         images.is_image_folder,
         images.read_image_folder,
     ),
@@ -87,6 +87,8 @@ def read(source: str | os.PathLike[str]) -> RawData:
         ValueError: If what exists has none of the forms, or cannot be read.
     """
     name = os.fspath(source)
+    if not name:
+        raise ValueError(f"The name of the data is empty. {_forms()}")
     for kind in SOURCES:
         if kind.matches(name):
             return kind.read(name)
@@ -95,17 +97,19 @@ def read(source: str | os.PathLike[str]) -> RawData:
 
 def _unknown(name: str) -> Exception:
     path = Path(name)
-    forms = "\n".join(f"  {kind.form}: {kind.meaning}" for kind in SOURCES)
     if path.exists():
         what = "a folder without IDX files or images" if path.is_dir() else "a file of another kind"
-        return ValueError(f"{name!r} is {what}. Expected a data source:\n{forms}")
-    near = difflib.get_close_matches(name, ["mnist"])
+        return ValueError(f"{name!r} is {what}. {_forms()}")
+    near = nearest(name, ["mnist"])
     if path.parent.is_dir():
         neighbours = [entry.name for entry in path.parent.iterdir()]
-        near += [
-            str(path.parent / entry) for entry in difflib.get_close_matches(path.name, neighbours)
-        ]
+        near += [str(path.parent / entry) for entry in nearest(path.name, neighbours)]
+    if not near and path.name == name:
+        near = [f"tfds:{each}" for each in nearest(name, catalogue.names())]
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return FileNotFoundError(
-        f"There is no data source {name!r}.{hint} Expected a data source:\n{forms}"
-    )
+    return FileNotFoundError(f"There is no data source {name!r}.{hint} {_forms()}")
+
+
+def _forms() -> str:
+    lines = (f"  {kind.form}: {kind.meaning}" for kind in SOURCES)
+    return "Expected a data source:\n" + "\n".join(lines)

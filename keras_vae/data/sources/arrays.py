@@ -3,13 +3,11 @@
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from keras_vae.data.examples import Array, RawData, checked
-
-_PAIRS = (("train", "test"), ("x_train", "x_test"))
-_LABELS = {"train": "y_train", "test": "y_test"}
+from keras_vae.data.examples import SET_NAMES, Array, RawData, checked
 
 
 def is_npy(source: str) -> bool:
@@ -27,34 +25,45 @@ def read_npy(source: str) -> RawData:
     array = _load(source)
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{source} is an .npz archive by its content. Rename it to .npz.")
-    return RawData(Path(source).stem, checked(array, split="train"))
+    return RawData(Path(source).stem, train=checked(array, split="train"))
 
 
 def read_npz(source: str) -> RawData:
-    """Reads a training and a test array, or one array, with labels where there are any."""
+    """Reads the arrays of the sets, or one array of them all, with labels where there are any."""
     arrays = _load(source)
     if isinstance(arrays, np.ndarray):
         raise ValueError(f"{source} is a single .npy array by its content. Rename it to .npy.")
-    train_key, test_key = _keys(source, arrays)
-    return RawData(
-        Path(source).stem,
-        checked(arrays[train_key], arrays.get(_LABELS["train"]), split="train"),
-        None
-        if test_key is None
-        else checked(arrays[test_key], arrays.get(_LABELS["test"]), split="test"),
-    )
+    examples, labels = _keys(source, arrays)
+    sets: dict[str, Any] = {
+        split: checked(arrays[key], arrays.get(labels.get(split, "")), split=split)
+        for split, key in examples.items()
+    }
+    return RawData(Path(source).stem, **sets)
 
 
-def _keys(source: str, arrays: dict[str, Array]) -> tuple[str, str | None]:
-    for train, test in _PAIRS:
-        if train in arrays:
-            return train, test if test in arrays else None
-    candidates = [key for key in arrays if key not in _LABELS.values()]
-    if len(candidates) == 1:
-        return candidates[0], None
-    raise ValueError(
-        f"It is not clear which arrays in {source} are the examples. Expected train and test, or "
-        f"x_train and x_test, or one array. Received: {', '.join(arrays) or 'no arrays'}."
+def _keys(source: str, arrays: dict[str, Array]) -> tuple[dict[str, str], dict[str, str]]:
+    """The names of the arrays of examples and of labels, by set."""
+    examples, labels, others = {}, {}, []
+    for key in arrays:
+        prefix, _, rest = key.rpartition("_")
+        split = next((split for split, names in SET_NAMES.items() if rest in names), None)
+        kind = {"": examples, "x": examples, "y": labels}.get(prefix)
+        if split is None or kind is None:
+            others.append(key)
+        elif kind.setdefault(split, key) != key:
+            raise _unclear(source, arrays)
+    if "train" in examples:
+        return examples, labels
+    if examples or len(others) != 1 or set(labels) - {"train"}:
+        raise _unclear(source, arrays)
+    return {"train": others[0]}, labels
+
+
+def _unclear(source: str, arrays: dict[str, Array]) -> ValueError:
+    return ValueError(
+        f"It is not clear which arrays in {source} are the examples. Expected train, with or without "
+        "validation and test; or x_train, with or without x_val and x_test; or one array. "
+        f"Received: {', '.join(arrays) or 'no arrays'}."
     )
 
 

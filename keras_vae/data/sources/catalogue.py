@@ -3,10 +3,10 @@
 TensorFlow Datasets is imported when a source needs it.
 """
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_vae._parts import nearest
 from keras_vae.data.examples import Examples, RawData, checked
 from keras_vae.data.idx import has_idx_files
 
@@ -25,7 +25,9 @@ def read_embedded(source: str) -> RawData:
     """Reads the embedded MNIST, for dynamic binarisation and with 5,000 validation examples."""
     from keras_vae.data.builders import EmbeddedMnist
 
-    return read_builder(EmbeddedMnist(), source, protocol="dynamic", num_validation=5000)
+    return read_builder(
+        EmbeddedMnist(), source, protocol="dynamic", num_validation=5000, is_shuffled=True
+    )
 
 
 def is_idx_folder(source: str) -> bool:
@@ -37,12 +39,19 @@ def read_idx_folder(source: str) -> RawData:
     """Reads the IDX files of a folder."""
     from keras_vae.data.builders import IdxFolder
 
-    return read_builder(IdxFolder(data_dir=source), Path(source).resolve().name)
+    return read_builder(IdxFolder(data_dir=source), Path(source).resolve().name, is_shuffled=True)
 
 
 def is_tfds(source: str) -> bool:
     """Whether the source is a name in the TFDS catalogue."""
     return source.startswith(_TFDS)
+
+
+def names() -> list[str]:
+    """The names in the TFDS catalogue."""
+    import tensorflow_datasets as tfds
+
+    return tfds.list_builders(with_community_datasets=False)
 
 
 def read_tfds(source: str) -> RawData:
@@ -53,8 +62,7 @@ def read_tfds(source: str) -> RawData:
     try:
         builder = tfds.builder(name)
     except tfds.core.DatasetNotFoundError as error:
-        names = tfds.list_builders(with_community_datasets=False)
-        near = difflib.get_close_matches(name.split("/")[0].split(":")[0], names)
+        near = nearest(name.split("/")[0].split(":")[0], names())
         raise ValueError(
             f"TensorFlow Datasets does not know {name!r}. Expected a name of "
             "https://www.tensorflow.org/datasets/catalog"
@@ -84,7 +92,7 @@ def read_builder(builder: "tfds.core.DatasetBuilder", name: str, **defaults: Any
         **defaults: The source's own defaults, fields of `RawData`.
 
     Returns:
-        The examples of the splits `train` and, where there is one, `test`.
+        The examples of the splits `train` and, where they exist, `validation` and `test`.
 
     Raises:
         ValueError: If there are no images of one size, or no split `train`.
@@ -110,16 +118,17 @@ def read_builder(builder: "tfds.core.DatasetBuilder", name: str, **defaults: Any
     has_classes = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
     config = tfds.ReadConfig(try_autocache=False, skip_prefetch=True)
 
-    def read(split: str) -> Examples:
+    def read(split: str) -> Examples | None:
+        if split not in builder.info.splits:
+            return None
         as_dataset: Any = builder.as_dataset
         columns = as_dataset(split=split, batch_size=-1, read_config=config)
         labels = columns["label"].numpy() if has_classes else None
         return checked(columns["image"].numpy(), labels, split=split)
 
     return RawData(
-        name,
-        read("train"),
-        read("test") if "test" in builder.info.splits else None,
-        tuple(features["label"].names) if has_classes else None,
+        name=name,
+        **{split: read(split) for split in ("train", "validation", "test")},
+        class_names=tuple(features["label"].names) if has_classes else None,
         **defaults,
     )

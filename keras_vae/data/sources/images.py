@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_vae.data.examples import Array, Examples, RawData, checked
+from keras_vae.data.examples import SET_NAMES, Array, Examples, RawData, checked
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
-_SETS = {"train", "test"}
+_PNG = b"\x89PNG\r\n\x1a\n"
+_BIT_DEPTH = 24  # where a PNG file says it
 
 
 def is_image_folder(source: str) -> bool:
@@ -21,20 +22,42 @@ def is_image_folder(source: str) -> bool:
 
 
 def read_image_folder(source: str) -> RawData:
-    """Reads a folder of images, of classes of images, or of a `train` and a `test` set."""
+    """Reads a folder of images, of classes of images, or of sets of either."""
     folder = Path(source)
-    name = folder.resolve().name
-    if {child.name for child in _folders(folder)} != _SETS:
-        train, class_names = _read_set(folder, "train")
-        return RawData(name, train, class_names=class_names)
-    train, class_names = _read_set(folder / "train", "train")
-    test, test_class_names = _read_set(folder / "test", "test")
-    if class_names != test_class_names:
+    folders = _sets(folder) or {"train": folder}
+    sets, class_names = {}, {}
+    for split, held in folders.items():
+        sets[split], class_names[split] = _read_set(held, split)
+        if class_names[split] != class_names["train"]:
+            raise ValueError(
+                f"The classes of {folders['train']} and {held} differ. Expected "
+                f"{class_names['train']}. Received: {class_names[split]}."
+            )
+    return RawData(folder.resolve().name, **sets, class_names=class_names["train"])
+
+
+def _sets(folder: Path) -> dict[str, Path]:
+    """The subfolders that are sets; none where they are classes."""
+    found, others = {}, []
+    for child in _folders(folder):
+        split = next((s for s, names in SET_NAMES.items() if child.name.lower() in names), None)
+        if split is None:
+            others.append(child.name)
+        elif split in found:
+            raise ValueError(
+                f"{folder} has two {split} sets, {found[split].name} and {child.name}. Expected one."
+            )
+        else:
+            found[split] = child
+    if found and ("train" not in found or others or _images(folder)):
+        beside = [*(child.name for child in found.values()), *others]
         raise ValueError(
-            f"The classes of {folder / 'train'} and {folder / 'test'} differ. Expected "
-            f"{class_names}. Received: {test_class_names}."
+            f"It is not clear whether the subfolders of {folder} are sets or classes. Expected train, with "
+            "or without validation and test, and no images or folders beside them; or classes only. "
+            f"Received: {', '.join(beside)}. Where a class has the name of a set, put the classes into a "
+            "folder train."
         )
-    return RawData(name, train, test, class_names)
+    return {split: found[split] for split in SET_NAMES if split in found}
 
 
 def _read_set(folder: Path, split: str) -> tuple[Examples, tuple[str, ...] | None]:
@@ -72,19 +95,29 @@ def _read_images(paths: list[Path], folder: Path) -> Array:
 
 
 def _read_image(path: Path) -> Array:
+    content = path.read_bytes()
+    if content.startswith(_PNG) and content[_BIT_DEPTH : _BIT_DEPTH + 1] == b"\x10":
+        raise ValueError(
+            f"{path} has 16 bits per channel, of which 8 would be lost. Expected images of 8 bits. "
+            "Save it with 8 bits, or load the values from an .npy file."
+        )
     try:
-        return tf.io.decode_image(path.read_bytes(), expand_animations=False).numpy()
+        return tf.io.decode_image(content, expand_animations=False).numpy()
     except tf.errors.InvalidArgumentError as error:
         raise ValueError(
             f"{path} cannot be read as an image. Expected a whole PNG, JPEG or BMP file. "
-            f"Received: {path.stat().st_size:,} bytes of something else. "
+            f"Received: {len(content):,} bytes of something else. "
             "Take it out of the folder or get it anew."
         ) from error
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    return [path for path in _entries(folder) if path.suffix.lower() in _SUFFIXES]
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir())
+    return [path for path in _entries(folder) if path.is_dir()]
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
