@@ -5,11 +5,12 @@ every command imports what it needs when it runs.
 """
 
 import contextlib
+import enum
 import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -25,8 +26,12 @@ app = typer.Typer(
 console = Console()
 errors = Console(stderr=True)
 
+Format = enum.StrEnum("Format", ["saved_model", "tflite", "onnx", "all"])
+Quantization = enum.StrEnum("Quantization", ["none", "float16", "dynamic_int8", "int8", "int4"])
 RunArgument = Annotated[Path, typer.Argument(help="A run folder that `keras-vae train` made.")]
-SplitOption = Annotated[str, typer.Option(help="train, validation or test.")]
+SplitOption = Annotated[
+    Literal["train", "validation", "test"], typer.Option(help="Which examples.")
+]
 SeedOption = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
 
@@ -64,6 +69,15 @@ def _quietly():
             os.close(kept)
 
 
+@contextlib.contextmanager
+def _usage():
+    """Turns a refused argument into an error of usage, with exit code 2."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def _open_run(path: Path):
     with _quietly():
         from keras_vae.training import Run
@@ -98,30 +112,38 @@ def train(
     activation: Annotated[
         str, typer.Option(help="Of the hidden layers: relu, silu, tanh, or another of Keras's.")
     ] = "relu",
-    latent_dim: Annotated[int, typer.Option(help="Size of z.")] = 20,
+    latent_dim: Annotated[int, typer.Option(min=1, help="Size of z.")] = 20,
     likelihood: Annotated[
         str | None,
         typer.Option(
-            help="bernoulli, continuous-bernoulli, normal, shared-scale-normal, laplace or student-t; "
-            "what suits the protocol by default."
+            help="bernoulli, continuous-bernoulli, normal, shared-scale-normal, laplace or student-t or "
+            "categorical; what suits the protocol by default."
         ),
     ] = None,
     prior: Annotated[str, typer.Option(help="normal or mixture.")] = "normal",
-    num_components: Annotated[int, typer.Option(help="Components of the mixture prior.")] = 50,
+    num_components: Annotated[
+        int, typer.Option(min=1, help="Components of the mixture prior.")
+    ] = 50,
     objective: Annotated[str, typer.Option(help="elbo or iwae.")] = "elbo",
-    num_samples: Annotated[int, typer.Option(help="Importance samples of the iwae objective.")] = 5,
+    num_samples: Annotated[
+        int, typer.Option(min=1, help="Importance samples of the iwae objective.")
+    ] = 5,
     beta: Annotated[float, typer.Option(help="Weight of the rate in the elbo objective.")] = 1.0,
-    warm_up: Annotated[int, typer.Option(help="Epochs over which that weight rises from 0.")] = 0,
-    epochs: Annotated[int, typer.Option(help="Passes over the training data.")] = 20,
-    batch_size: Annotated[int, typer.Option(help="Examples per update.")] = 128,
+    warm_up: Annotated[
+        int, typer.Option(min=0, help="Epochs over which that weight rises from 0.")
+    ] = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")] = 20,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples per update.")] = 128,
     learning_rate: Annotated[
         float, typer.Option(help="Adam's highest; it falls along a cosine.")
     ] = 2e-3,
     patience: Annotated[
         int | None,
-        typer.Option(help="Stop after so many epochs without a better validation bound."),
+        typer.Option(min=1, help="Stop after so many epochs without a better validation bound."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order, binarisation and draws.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of weights, order, binarisation and draws.")
+    ] = 0,
     jit: Annotated[
         bool | None, typer.Option(help="Train under XLA; by default for mlp, not for conv.")
     ] = None,
@@ -152,11 +174,10 @@ def train(
         )
     with _quietly():
         from keras_vae import training
-    try:
+    with _usage():
         where = training.make_strategy(strategy)
-        if resume:
-            run = training.resume(output, strategy=where, console=console)
-        else:
+        recipe = None
+        if not resume:
             recipe = training.Recipe(
                 data=data,
                 protocol=protocol,
@@ -178,6 +199,10 @@ def train(
                 seed=seed,
                 jit_compile=jit,
             )
+    try:
+        if recipe is None:
+            run = training.resume(output, strategy=where, console=console)
+        else:
             run = training.train(
                 recipe, output, overwrite=overwrite, strategy=where, console=console
             )
@@ -205,9 +230,13 @@ def _sizes(text: str | None) -> tuple[int, ...] | None:
 @app.command()
 def evaluate(
     run: RunArgument,
-    num_samples: Annotated[int, typer.Option(help="Importance samples per example, k.")] = 5000,
+    num_samples: Annotated[
+        int, typer.Option(min=1, help="Importance samples per example, k.")
+    ] = 5000,
     split: SplitOption = "test",
-    limit: Annotated[int | None, typer.Option(help="Only the first so many examples.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many examples.")
+    ] = None,
     seed: SeedOption = 0,
 ):
     """Estimate log p(x) by importance sampling, and the objective's terms; writes
@@ -219,21 +248,24 @@ def evaluate(
     result = evaluate_run(opened, num_samples=num_samples, split=split, limit=limit, seed=seed)
     console.print(_rows(result.rows(), "", "nats per example", "standard error"))
     console.print(f"{result.estimate}", highlight=False, soft_wrap=True)
+    result.write(opened)
 
 
 @app.command()
 def generate(
     run: RunArgument,
     output: Annotated[Path, typer.Option(help="A .png grid, or a .npy array.")],
-    num_samples: Annotated[int, typer.Option(help="How many.")] = 64,
+    num_samples: Annotated[int, typer.Option(min=1, help="How many.")] = 64,
     seed: SeedOption = 0,
 ):
     """Draw new examples from the prior."""
     opened = _open_run(run)
     from keras_vae import pictures
 
-    pictures.check_output(output, opened.model.event_shape)
-    pictures.save(output, opened.model.generate(num_samples, seed=seed))
+    with _usage():
+        pictures.check_output(output, opened.model.event_shape)
+    samples = opened.model.generate(num_samples, seed=seed)
+    pictures.save(output, samples, value_range=opened.value_range)
     console.print(f"{num_samples} samples, seed {seed}: {output}", highlight=False)
 
 
@@ -241,7 +273,9 @@ def generate(
 def reconstruct(
     run: RunArgument,
     output: Annotated[Path, typer.Option(help="A .png grid, originals above; or a .npy array.")],
-    num_examples: Annotated[int, typer.Option(help="How many, from the start of the split.")] = 32,
+    num_examples: Annotated[
+        int, typer.Option(min=1, help="How many, from the start of the split.")
+    ] = 32,
     split: SplitOption = "test",
 ):
     """Encode and decode examples again."""
@@ -249,9 +283,11 @@ def reconstruct(
     from keras_vae import pictures
     from keras_vae.training.results import examples
 
-    pictures.check_output(output, opened.model.event_shape)
+    with _usage():
+        pictures.check_output(output, opened.model.event_shape)
     originals = examples(opened.data, split, num_examples)
-    pictures.save(output, opened.model.reconstruct(originals), beside=originals)
+    reconstructions = opened.model.reconstruct(originals)
+    pictures.save(output, reconstructions, beside=originals, value_range=opened.value_range)
     console.print(f"{len(originals)} reconstructions: {output}", highlight=False)
 
 
@@ -263,8 +299,10 @@ def embed(
 ):
     """Write the posterior's location for every example of a split."""
     opened = _open_run(run)
-    from keras_vae.training.results import embed_run
+    from keras_vae.training.results import check_embed_output, embed_run
 
+    with _usage():
+        check_embed_output(output)
     z = embed_run(opened, output, split=split)
     console.print(f"{z.shape[0]:,} embeddings of size {z.shape[1]}: {output}", highlight=False)
 
@@ -283,24 +321,24 @@ def export(
     run: RunArgument,
     output: Annotated[Path, typer.Option(help="The folder to make.")],
     formats: Annotated[
-        list[str] | None,
+        list[Format] | None,
         typer.Option(
             "--format",
-            help="saved_model, tflite, onnx or all; may be repeated. [default: saved_model, tflite]",
+            help="What to write; may be repeated; saved_model and tflite by default.",
         ),
     ] = None,
     quantization: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Of the LiteRT file: none, float16, dynamic_int8, int8 or int4; may be repeated, a "
-            "file each. [default: none]"
-        ),
+        list[Quantization] | None,
+        typer.Option(help="Of the LiteRT file; may be repeated, a file each; none by default."),
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(help="Rows that the LiteRT file's decode and encode take; 0: any number.")
+        int,
+        typer.Option(
+            min=0, help="Rows that the LiteRT file's decode and encode take; 0: any number."
+        ),
     ] = 1,
     num_samples: Annotated[
-        int, typer.Option(help="Examples that the LiteRT file's generate gives.")
+        int, typer.Option(min=1, help="Examples that the LiteRT file's generate gives.")
     ] = 16,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier export there.")
@@ -341,14 +379,20 @@ def demo(
     minutes: Annotated[
         float, typer.Option(help="Time for training; epochs are chosen to fit.")
     ] = 2.6,
-    epochs: Annotated[int | None, typer.Option(help="Train for so many epochs instead.")] = None,
-    num_samples: Annotated[int, typer.Option(help="Importance samples per example, k.")] = 500,
-    num_test: Annotated[int, typer.Option(help="Test images for the likelihood.")] = 1000,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Train for so many epochs instead.")
+    ] = None,
+    num_samples: Annotated[
+        int, typer.Option(min=1, help="Importance samples per example, k.")
+    ] = 500,
+    num_test: Annotated[int, typer.Option(min=1, help="Test images for the likelihood.")] = 1000,
     seed: SeedOption = 0,
 ):
     """MNIST from data to a LiteRT decoder: train, evaluate, draw, export, check; writes a report."""
     with _quietly():
-        from keras_vae.demo import run_demo
+        from keras_vae.demo import check_arguments, run_demo
+    with _usage():
+        check_arguments(minutes=minutes, num_samples=num_samples, num_test=num_test)
     try:
         run_demo(
             output,

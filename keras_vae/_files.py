@@ -8,45 +8,92 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 _NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_SCRATCH = ".keras_vae-"  # what the names of folders for unfinished files begin with
+_NOT_CONTENT = ("lost+found",)  # of the file system
+_FORMAT = 1  # of the folders that are written
+_MADE_BY = {"run": "train", "export": "export"}
+_IN_WORDS = {"run": "a run folder", "export": "an export"}
 MARKER = "keras_vae"  # the key in a folder's config.json that says the folder is ours
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yields a temporary sibling to write a file or a folder to; it takes the place of `path` on
+    """Yields a path beside `path` to write a file or a folder to; it takes the place of `path` on
     success only.
     """
     path = Path(path).resolve()
-    with _named(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    new, replaced = scratch / "new" / path.name, scratch / "replaced"
-    new.parent.mkdir()
-    try:
+    with _scratch(path.parent, path) as scratch:
+        new = scratch / "new" / path.name
         with _named(path):
             yield new
-        if new.is_file():
-            if path.is_dir():
-                raise IsADirectoryError(
-                    f"{path} is a folder. Expected the name of a file to write."
-                )
-            _sync(new)
-        elif path.exists() and new.is_dir():
-            path.rename(replaced)
-        try:
-            new.replace(path)
-        except BaseException:
-            if replaced.exists():
-                replaced.rename(path)
-            raise
-        _sync(path.parent)
+        _move(new, path, scratch)
+
+
+@contextlib.contextmanager
+def publishing(folder: Path, earlier: Iterable[str] = ()) -> Iterator[Path]:
+    """Yields a folder to write entries to; on success only, they take their places in `folder`.
+
+    They go there one by one, whole each, with config.json last; so `folder` itself may be the working
+    directory, or a mount point.
+
+    Args:
+        folder: an existing folder.
+        earlier: names of entries that an earlier result may have left there: those that are not
+            replaced are removed.
+    """
+    with _scratch(folder, folder) as scratch:
+        new = scratch / "new"
+        with _named(folder):
+            yield new
+        written = sorted(path.name for path in new.iterdir())
+        for name in set(earlier) - set(written):
+            if (folder / name).exists():
+                (folder / name).rename(scratch / "replaced" / name)
+        for name in sorted(written, key="config.json".__eq__):
+            _move(new / name, folder / name, scratch)
+
+
+@contextlib.contextmanager
+def _scratch(parent: Path, path: Path) -> Iterator[Path]:
+    """A folder for what is not whole yet, on the file system of what it will be."""
+    with _named(path):
+        parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=parent))
+    try:
+        (scratch / "new").mkdir()
+        (scratch / "replaced").mkdir()
+        yield scratch
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _move(new: Path, path: Path, scratch: Path) -> None:
+    """Gives a file or a folder its place; that of a folder there before is given back on failure."""
+    replaced = scratch / "replaced" / path.name
+    if new.is_file():
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder. Expected the name of a file to write.")
+        _sync(new)
+    elif path.exists() and new.is_dir():
+        path.rename(replaced)
+    try:
+        new.replace(path)
+    except BaseException:
+        if replaced.exists():
+            replaced.rename(path)
+        raise
+    _sync(path.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what writers that were killed have left in a folder of ours."""
+    for path in folder.rglob(f"{_SCRATCH}*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -81,7 +128,7 @@ def marker(kind: str) -> dict[str, Any]:
     )
     versions = {name: importlib.metadata.version(name) for name in names}
     return {
-        MARKER: {"kind": kind, "format": 1},
+        MARKER: {"kind": kind, "format": _FORMAT},
         "versions": versions | {"python": platform.python_version()},
     }
 
@@ -97,7 +144,7 @@ def claim_folder(path: str | os.PathLike[str], kind: str, *, overwrite: bool) ->
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(f"{path} is a file. Expected a folder, or a name not in use yet.")
-    if path.is_dir() and any(path.iterdir()):
+    if path.is_dir() and any(map(_is_content, path.iterdir())):
         config = read_marker(path)
         if config is None:
             raise FileExistsError(
@@ -116,10 +163,40 @@ def claim_folder(path: str | os.PathLike[str], kind: str, *, overwrite: bool) ->
             )
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path):
+        sweep(path)
+        with tempfile.TemporaryFile(dir=path):
             return path
     except OSError as error:
         raise PermissionError(f"{path} cannot be written to: {error.strerror or error}.") from error
+
+
+def read_config(path: str | os.PathLike[str], kind: str) -> dict[str, Any]:
+    """The config.json of a folder of ours that holds a result of that kind.
+
+    Raises:
+        ValueError: for any other folder.
+    """
+    config = read_marker(path)
+    made = f"Expected a folder that `keras-vae {_MADE_BY[kind]}` made."
+    if config is None:
+        raise ValueError(
+            f"{path} is not {_IN_WORDS[kind]} of keras-vae, or its config.json is damaged. {made}"
+        )
+    if config[MARKER]["kind"] != kind:
+        raise ValueError(
+            f"{path} is not {_IN_WORDS[kind]} of keras-vae: it holds another result, "
+            f"{config[MARKER]['kind']}. {made}"
+        )
+    if config[MARKER].get("format") != _FORMAT:
+        raise ValueError(
+            f"{path} was written in format {config[MARKER].get('format')!r}, and this version of keras-vae reads "
+            f"format {_FORMAT}. Use the version that config.json names."
+        )
+    return config
+
+
+def _is_content(path: Path) -> bool:
+    return path.name not in _NOT_CONTENT and not path.name.startswith(_SCRATCH)
 
 
 def read_marker(path: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 
 from keras_vae import _files, pictures, reports
+from keras_vae._parts import check_count, check_positive
 from keras_vae.data import Splits
 from keras_vae.evaluation import LogLikelihood, log_likelihood
 from keras_vae.export import Exported, Parity, export, load
@@ -28,7 +29,18 @@ RECIPE = Recipe(
     batch_size=250,
     learning_rate=4e-3,
 )
+_NUM_TEST_IMAGES = 10_000
+_PICTURES = ("samples", "reconstructions", "interpolations", "latent_space", "learning_curves")
+_ENTRIES = ("report.md", "report.html", "overview.png", *(f"{name}.png" for name in _PICTURES))
 _FEWEST_EPOCHS, _MOST_EPOCHS = 3, 100
+
+
+def check_arguments(*, minutes: float, num_samples: int, num_test: int) -> None:
+    """Raises `ValueError` for what the demo cannot be run with."""
+    check_positive("the demo", minutes=minutes)
+    check_count("the demo", num_samples=num_samples, num_test=num_test)
+    if num_test > _NUM_TEST_IMAGES:
+        raise ValueError(f"num_test has to be at most {_NUM_TEST_IMAGES:,}. Received: {num_test:,}")
 
 
 def epochs_within(recipe: Recipe, minutes: float) -> int:
@@ -80,8 +92,10 @@ def run_demo(
     console = console or Console()
     begun = time.perf_counter()
     recipe = dataclasses.replace(RECIPE, epochs=1 if epochs is None else epochs, seed=seed)
+    check_arguments(minutes=minutes, num_samples=num_samples, num_test=num_test)
     folder = _files.claim_folder(output, "demo", overwrite=True)
-    _files.write(folder / "config.json", json.dumps(_files.marker("demo"), indent=2) + "\n")
+    with _files.publishing(folder, _ENTRIES) as new:
+        (new / "config.json").write_text(json.dumps(_files.marker("demo"), indent=2) + "\n")
 
     if epochs is None:
         console.print("measuring the speed of this machine")

@@ -58,6 +58,9 @@ class Likelihood(abc.ABC):
 
     event_rank: int
 
+    def __post_init__(self):
+        check_count(name_of(self), event_rank=self.event_rank)
+
     @property
     def support(self) -> str:
         return "any real number"
@@ -149,6 +152,7 @@ class _LocationScale(Likelihood, Configurable):
     family: ClassVar[type[tfd.Distribution]]
 
     def __post_init__(self):
+        super().__post_init__()
         if self.scale is not None:
             check_positive(name_of(self), scale=self.scale)
 
@@ -435,6 +439,7 @@ class Categorical(Likelihood, Configurable):
     event_rank: int = 1
 
     def __post_init__(self):
+        super().__post_init__()
         check_count(name_of(self), least=2, num_categories=self.num_categories)
 
     def params_size(self, channels):
@@ -458,6 +463,15 @@ class Categorical(Likelihood, Configurable):
 
     def location(self, params):
         return self.elementwise(tf.cast(params, tf.float32)).mode()
+
+    def params_for_mean(self, mean):
+        """Those of the binomial distribution of that mean."""
+        most = self.num_categories - 1
+        share = np.clip(np.asarray(mean, np.float64) / most, 1e-2, 1 - 1e-2)[..., np.newaxis]
+        k = np.arange(self.num_categories)
+        choices = np.array([math.log(math.comb(most, i)) for i in k])
+        logits = choices + k * np.log(share) + (most - k) * np.log1p(-share)
+        return logits.reshape(*np.shape(mean)[:-1], -1).astype(np.float32)
 
     def contains(self, x):
         return (x >= 0) & (x < self.num_categories) & (x == tf.floor(x))

@@ -15,7 +15,7 @@ import tensorflow as tf
 from keras_vae import likelihoods, posteriors
 from keras_vae._parts import as_tuple, check_count
 
-__all__ = ["call_by_name", "conv", "input_names", "mlp", "over_samples"]
+__all__ = ["call_by_name", "conv", "input_names", "mlp", "over_samples", "widest_layer"]
 
 
 def input_names(network: keras.Model) -> list[str]:
@@ -65,6 +65,17 @@ def over_samples(
     output = call_by_name(network, "z", {**asked, "z": flat}, training=training)
     unfolded = tf.reshape(output, tf.concat([leading, tf.shape(output)[1:]], axis=0))
     return tf.ensure_shape(unfolded, [*z.shape[:-1], *output.shape[1:]])
+
+
+def widest_layer(network: keras.Model) -> int:
+    """The most numbers that one of a network's layers puts out for one example."""
+    widest = 1
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            widest = max(widest, widest_layer(layer))
+        for tensor in keras.tree.flatten(getattr(layer, "output", ())):
+            widest = max(widest, math.prod(size or 1 for size in tensor.shape[1:]))
+    return widest
 
 
 def _checked_sizes(owner: str, latent_dim: int, **sizes: tuple[int, ...]) -> int:

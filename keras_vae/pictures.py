@@ -3,6 +3,7 @@
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import matplotlib.figure
 import numpy as np
@@ -28,13 +29,19 @@ def is_image(shape: tuple[int, ...]) -> bool:
     return len(shape) == 3 and shape[-1] in (1, 3)
 
 
-def image_grid(images: np.ndarray, columns: int | None = None, padding: int = 2) -> np.ndarray:
+def image_grid(
+    images: np.ndarray,
+    columns: int | None = None,
+    padding: int = 2,
+    value_range: tuple[float, float] = (0.0, 1.0),
+) -> np.ndarray:
     """Lays images out in rows on a dark ground.
 
     Args:
-        images: float [N, H, W, C] in [0, 1]; what lies outside is clipped. C is 1 or 3.
+        images: float [N, H, W, C]. C is 1 or 3.
         columns: images per row; about square by default.
         padding: pixels between images.
+        value_range: what is black and what is white; what lies outside is clipped.
 
     Returns:
         uint8 [rows, columns, C].
@@ -52,7 +59,9 @@ def image_grid(images: np.ndarray, columns: int | None = None, padding: int = 2)
     _, height, width, channels = images.shape
     pitch_y, pitch_x = height + padding, width + padding
     grid = np.full((rows * pitch_y + padding, columns * pitch_x + padding, channels), 40, np.uint8)
-    pixels = np.round(255 * np.clip(np.nan_to_num(images), 0, 1)).astype(np.uint8)
+    black, white = value_range
+    shares = (np.nan_to_num(images) - black) / max(white - black, np.finfo(np.float32).tiny)
+    pixels = np.round(255 * np.clip(shares, 0, 1)).astype(np.uint8)
     for number, image in enumerate(pixels):
         top, left = divmod(number, columns)
         y, x = top * pitch_y + padding, left * pitch_x + padding
@@ -60,19 +69,22 @@ def image_grid(images: np.ndarray, columns: int | None = None, padding: int = 2)
     return grid
 
 
-def side_by_side(*columns: np.ndarray, per_row: int = 8) -> np.ndarray:
+def side_by_side(
+    *columns: np.ndarray, per_row: int = 8, value_range: tuple[float, float] = (0.0, 1.0)
+) -> np.ndarray:
     """A grid in which the i-th images of each array stand in one column, array under array.
 
     Args:
         *columns: float [N, H, W, C] each, for instance originals and reconstructions.
         per_row: examples per band of rows.
+        value_range: as in `image_grid`.
     """
     bands = [
         group[start : start + per_row]
         for start in range(0, len(columns[0]), per_row)
         for group in columns
     ]
-    return image_grid(np.concatenate(bands), columns=per_row)
+    return image_grid(np.concatenate(bands), columns=per_row, value_range=value_range)
 
 
 def save_png(path: str | os.PathLike[str], grid: np.ndarray, scale: int = 1) -> None:
@@ -93,7 +105,7 @@ def latent_map(
     Args:
         path: PNG file to write.
         z: float [N, latent_dim].
-        labels: int [N], or None.
+        labels: [N], numbers or names, or None.
         of: what the N are, for the title.
     """
     if len(z) < 2:
@@ -105,11 +117,17 @@ def latent_map(
     figure, ax = _figure(6.4, 5.4)
     if flat.shape[1] == 1:
         flat = np.concatenate([flat, np.zeros_like(flat)], axis=1)
+    names: Any = None
+    if labels is not None and labels.dtype.kind not in "buif":
+        names, labels = np.unique(labels, return_inverse=True)
     style = {} if labels is None else {"c": labels, "cmap": "tab10"}
     points = ax.scatter(flat[:, 0], flat[:, 1], s=4, alpha=0.7, linewidths=0, **style)
     if labels is not None:
+        shown: Any = "auto" if names is None else None  # None: all of them
+        marks, texts = points.legend_elements(num=shown)
         ax.legend(
-            *points.legend_elements(),
+            marks,
+            texts if names is None else list(names),
             title="label",
             fontsize=8,
             loc="center left",
@@ -160,12 +178,19 @@ def check_output(path: str | os.PathLike[str], event_shape: tuple[int, ...]) -> 
 
 
 def save(
-    path: str | os.PathLike[str], examples: np.ndarray, beside: np.ndarray | None = None
+    path: str | os.PathLike[str],
+    examples: np.ndarray,
+    beside: np.ndarray | None = None,
+    value_range: tuple[float, float] = (0.0, 1.0),
 ) -> None:
     """Writes examples as a .png grid (with `beside` above them, row by row) or as a .npy array."""
     check_output(path, examples.shape[1:])
     if Path(path).suffix == ".png":
-        grid = image_grid(examples) if beside is None else side_by_side(beside, examples)
+        grid = (
+            image_grid(examples, value_range=value_range)
+            if beside is None
+            else side_by_side(beside, examples, value_range=value_range)
+        )
         save_png(path, grid, scale=2)
         return
     with _files.replacing(path) as new:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import keras_vae_cli
+from keras_vae.pictures import latent_map
 
 
 @pytest.fixture
@@ -109,6 +110,24 @@ def test_evaluate_reports_and_records(cli, run):
     assert again[0] == 0
 
 
+def test_a_single_example_has_no_error_bar_and_a_run_that_cannot_be_written_shows_its_numbers(
+    cli, run, monkeypatch
+):
+    assert cli("evaluate", run, "--num-samples", 50, "--limit", 1)[0] == 0
+    record = json.loads((run / "evaluation.json").read_text())
+    assert record["standard_error"] is None
+    assert record["bits_per_dim_standard_error"] is None
+
+    def refuse(path, content):
+        raise PermissionError(f"{path} is on a disc that is read-only")
+
+    monkeypatch.setattr("keras_vae._files.write", refuse)
+    code, out, err = cli("evaluate", run, "--num-samples", 50, "--limit", 9)
+    assert code == 1
+    assert "read-only" in err
+    assert "9 examples" in out
+
+
 def test_generate_gives_the_same_bytes_for_the_same_seed(cli, run, tmp_path):
     for name, seed in (("a", 7), ("b", 7), ("c", 8)):
         code, *_ = cli(
@@ -136,6 +155,8 @@ def test_reconstruct_embed_info(cli, run, tmp_path):
     with np.load(tmp_path / "z.npz") as arrays:
         assert arrays["z"].shape == (30, 3)
     assert cli("embed", run, "--output", tmp_path / "map.png")[0] == 0
+    latent_map(tmp_path / "named.png", np.eye(3), np.array(["ant", "bee", "ant"]))
+    assert size_of(tmp_path / "named.png")[0] > 300
     assert size_of(tmp_path / "map.png")[0] > 300
     code, out, _ = cli("info", run)
     assert code == 0
@@ -227,25 +248,31 @@ def mistakes(images, run, folder):
         (("train", "--data", images, "--batch-size", "1000", *out), 1, "1,000"),
         (("train", "--data", images, "--protocol", "gray", *out), 1, "grey"),
         (("train", "--data", images, "--likelihood", "bernoulli", *out), 1, "dynamic"),
-        (("train", "--data", images, "--likelihood", "bernuli", *out), 1, "bernoulli"),
-        (("train", "--data", images, "--latent-dim", "0", *out), 1, "latent_dim"),
+        (("train", "--data", images, "--likelihood", "bernuli", *out), 2, "bernoulli"),
+        (("train", "--data", images, "--latent-dim", "0", *out), 2, "--latent-dim"),
+        (("train", "--data", images, "--num-samples", "9", *out), 2, "iwae"),
+        (("train", "--data", images, "--beta", "nan", *out), 2, "beta"),
+        (("train", "--data", "", *out), 1, "empty"),
+        (("train", "--data", images, "--strategy", "mirror", *out), 2, "mirrored"),
         (("train", "--data", images, "--output", folder), 1, "did not write"),
         (("train", "--data", images, *SMALL, "--output", run), 1, "--resume"),
         (("train", "--resume", *out), 1, "no run folder"),
         (("evaluate", folder / "nowhere"), 1, "no run folder"),
         (("evaluate", folder), 1, "not a run folder"),
-        (("evaluate", run, "--num-samples", "0"), 1, "num_samples"),
-        (("evaluate", run, "--split", "tests"), 1, "test"),
-        (("evaluate", run, "--limit", "-3"), 1, "at least 1"),
-        (("generate", run, "--output", folder / "g.gif"), 1, ".png"),
-        (("reconstruct", run, "--split", "tset", "--output", folder / "g.png"), 1, "test"),
-        (("demo", "--epochs", "0", *out), 1, "epochs"),
-        (("generate", run, "--num-samples", "0", "--output", folder / "g.png"), 1, "num_samples"),
-        (("embed", run, "--output", folder / "z.csv"), 1, ".npz"),
+        (("evaluate", run, "--num-samples", "0"), 2, "--num-samples"),
+        (("evaluate", run, "--split", "tests"), 2, "test"),
+        (("evaluate", run, "--limit", "-3"), 2, "--limit"),
+        (("generate", run, "--output", folder / "g.gif"), 2, ".png"),
+        (("reconstruct", run, "--split", "tset", "--output", folder / "g.png"), 2, "test"),
+        (("demo", "--epochs", "0", *out), 2, "epochs"),
+        (("demo", "--num-test", "10001", *out), 2, "10,000"),
+        (("demo", "--minutes", "nan", *out), 2, "minutes"),
+        (("generate", run, "--num-samples", "0", "--output", folder / "g.png"), 2, "num-samples"),
+        (("embed", run, "--output", folder / "z.csv"), 2, ".npz"),
         (("export", run, "--output", folder), 1, "did not write"),
-        (("export", run, "--format", "tflight", *out), 1, "tflite"),
-        (("export", run, "--quantization", "int16", *out), 1, "int8"),
-        (("export", run, "--batch-size", "-1", *out), 1, "at least 1"),
+        (("export", run, "--format", "tflight", *out), 2, "tflite"),
+        (("export", run, "--quantization", "int16", *out), 2, "int8"),
+        (("export", run, "--batch-size", "-1", *out), 2, "batch-size"),
         (("export-check", folder), 1, "not an export"),
         (("export-check", run), 1, "not an export"),
         (("demo", "--output", run), 1, "Choose another folder"),

@@ -206,6 +206,13 @@ def test_checksums_beside_idx_files_are_verified(tmp_path):
 # The builders
 
 
+def test_damaged_checksums_are_named(tmp_path):
+    write_idx_folder(tmp_path)
+    (tmp_path / "SHA256SUMS").write_text("not a checksum\n")
+    with pytest.raises(ValueError, match=r"SHA256SUMS is damaged.*sha256sum.*'not a checksum'"):
+        data.load(tmp_path, batch_size=4)
+
+
 def test_idx_builder_is_a_tfds_builder(tmp_path):
     images, labels, test_images, _ = write_idx_folder(tmp_path)
     builder = IdxFolder(data_dir=tmp_path)

@@ -55,6 +55,38 @@ def test_links_are_followed(tmp_path):
     assert (tmp_path / "link").is_symlink()
 
 
+def test_entries_are_published_together_and_what_is_earlier_goes(tmp_path):
+    for name in ("a", "b", "mine"):
+        (tmp_path / name).write_text("old")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "old").touch()
+    earlier = ("a", "b", "folder", "never")
+
+    def fail():
+        with _files.publishing(tmp_path, earlier) as new:
+            (new / "a").write_text("new")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        fail()
+    assert {p.name for p in tmp_path.iterdir()} == {"a", "b", "folder", "mine"}
+    assert (tmp_path / "a").read_text() == "old"
+    with _files.publishing(tmp_path, earlier) as new:
+        (new / "a").write_text("new")
+        (new / "config.json").write_text("{}")
+        (new / "folder").mkdir()
+    assert {p.name for p in tmp_path.iterdir()} == {"a", "folder", "mine", "config.json"}
+    assert (tmp_path / "a").read_text() == "new"
+    assert not list((tmp_path / "folder").iterdir())
+
+
+def test_what_killed_writers_leave_is_no_content(tmp_path):
+    (tmp_path / ".keras_vae-abc" / "new").mkdir(parents=True)
+    (tmp_path / "lost+found").mkdir()
+    _files.claim_folder(tmp_path, "run", overwrite=False)
+    assert [p.name for p in tmp_path.iterdir()] == ["lost+found"]
+
+
 def test_claims(tmp_path):
     folder = _files.claim_folder(tmp_path / "run", "run", overwrite=False)
     (folder / "config.json").write_text('{"keras_vae": {"kind": "run", "format": 1}}')

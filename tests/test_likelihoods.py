@@ -161,6 +161,16 @@ def test_output_bias_starts_at_the_data_mean(family, event_shape):
     np.testing.assert_allclose(shown[0], mean, atol=1e-4)
 
 
+@pytest.mark.parametrize("event_shape", [(6,), (2, 3, 2)])
+def test_categories_start_at_the_data_mean(event_shape):
+    mean = np.linspace(0.1, 3.9, int(np.prod(event_shape))).reshape(event_shape)
+    likelihood = likelihoods.Categorical(num_categories=5, event_rank=len(event_shape))
+    params = likelihood.params_for_mean(mean)
+    assert params.shape == (*event_shape[:-1], 5 * event_shape[-1])
+    probabilities = likelihood.elementwise(params[np.newaxis]).probs_parameter().numpy()[0]
+    np.testing.assert_allclose(probabilities @ np.arange(5), mean, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -170,7 +180,7 @@ def test_output_bias_starts_at_the_data_mean(family, event_shape):
         (lambda: likelihoods.StudentT(df=0.0), "df.*StudentT"),
         (lambda: likelihoods.SharedScaleNormal(initial_scale=-2.0), "initial_scale"),
         (lambda: likelihoods.Categorical(num_categories=1), "num_categories.*at least 2.*1"),
-        (lambda: likelihoods.Categorical(num_categories=3).params_for_mean(0.5), "no parameters"),
+        (lambda: likelihoods.Bernoulli(event_rank=0), "event_rank.*Bernoulli.*at least 1.*0"),
     ],
 )
 def test_bad_arguments_are_named(make, words):

@@ -10,7 +10,16 @@ import pytest
 import tensorflow as tf
 from conformance.rows import data_for, vae
 
-from keras_vae import VAE, Sampling, likelihoods, networks, objectives, posteriors, priors
+from keras_vae import (
+    VAE,
+    Sampling,
+    evaluation,
+    likelihoods,
+    networks,
+    objectives,
+    posteriors,
+    priors,
+)
 
 rng = np.random.default_rng(0)
 
@@ -476,6 +485,29 @@ def test_mixed_float16_is_saved_with_its_loss_scale(tmp_path):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_wide_decoder_is_given_fewer_rows_at_once(monkeypatch):
+    """The rows of a pass are what the widest layer has room for; the estimate is the same."""
+    model = vae()
+    x = data_for(model, 10)
+    assert model.widest_layer == 8
+    whole = evaluation.log_likelihood(model, x, 2000, progress=False).mean
+    rows, log_likelihood = [], VAE.log_likelihood
+
+    def counted(self, batch, z, **kwargs):
+        rows.append(z.shape[0] * z.shape[1])
+        return log_likelihood(self, batch, z, **kwargs)
+
+    monkeypatch.setattr(VAE, "log_likelihood", counted)
+    monkeypatch.setattr("keras_vae.evaluation.likelihood._NUMBERS_PER_PASS", 8 * 40)
+    few = evaluation.log_likelihood(model, x, 2000, progress=False)
+    assert max(rows) <= 40
+    assert abs(few.mean - whole) < 0.05
+    monkeypatch.setattr("keras_vae.evaluation.likelihood._NUMBERS_PER_PASS", 8 * 3)
+    rows.clear()
+    assert evaluation.log_likelihood(model, x, 30, progress=False).num_examples == 10
+    assert max(rows) <= 3
 
 
 def test_a_conditional_decoder_says_what_is_missing():

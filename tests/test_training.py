@@ -6,12 +6,14 @@ import errno
 import json
 import os
 import random
+import shutil
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from keras_vae import training
@@ -255,17 +257,22 @@ def test_steps_per_execution_divide_the_epoch():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"network": "mpl"}, "Unknown network 'mpl'.*mlp, conv.*Did you mean mlp"),
-        ({"likelihood": "bernuli"}, "Unknown likelihood.*Did you mean bernoulli"),
+        ({"network": "mpl"}, "Unknown network 'mpl'.*Did you mean 'mlp'.*mlp, conv"),
+        ({"likelihood": "bernuli"}, "Unknown likelihood.*Did you mean 'bernoulli'"),
         ({"prior": "vampire"}, "Unknown prior 'vampire'.*normal, mixture"),
-        ({"objective": "elbow"}, "Did you mean elbo"),
+        ({"objective": "ELBOW"}, "Did you mean 'elbo'"),
+        ({"activation": "glu"}, "Unknown activation 'glu'"),
+        ({"activation": "threshold"}, "Unknown activation 'threshold'"),
         ({"activation": "rellu"}, "Unknown activation 'rellu'.*relu"),
-        ({"epochs": 0}, "epochs has to be at least 1.*0"),
+        ({"epochs": 0}, "epochs.*at least 1.*0"),
         ({"learning_rate": float("nan")}, "learning_rate.*nan"),
         ({"warm_up": -1}, "warm_up.*-1"),
         ({"beta": -1.0, "warm_up": 2}, "beta.*-1"),
         ({"patience": 0}, "patience.*0"),
-        ({"objective": "iwae", "beta": 2.0}, "belong to the objective elbo"),
+        ({"objective": "iwae", "beta": 2.0}, "beta belongs to the objective elbo, not to iwae"),
+        ({"num_samples": 7}, "num_samples belongs to the objective iwae, not to elbo"),
+        ({"num_components": 7}, "num_components belongs to the prior mixture, not to normal"),
+        ({"warm_up": 5}, "warm_up of 5 epochs does not end within 4"),
         (
             {"likelihood": "bernoulli", "protocol": "grey"},
             "Bernoulli is defined for 0 or 1.*dynamic",
@@ -305,9 +312,17 @@ def test_unfit_run_folders_say_what_is_wrong(run, recipe, images, tmp_path):
     broken = tmp_path / "broken"
     broken.mkdir()
     config = (run.path / "config.json").read_text()
-    for text in (config[: len(config) // 2], "[]", config.replace('"latent_dim"', '"latent"')):
+    for text, words in (
+        (config[: len(config) // 2], "not a run folder of keras-vae"),
+        ("[]", "not a run folder of keras-vae"),
+        (config.replace('"latent_dim"', '"latent"'), r"config\.json is damaged.*latent"),
+        (config.replace('"name"', '"names"'), r"config\.json is damaged.*name"),
+        (config.replace('"mlp"', '"mpl"'), r"config\.json is damaged.*Unknown network"),
+        (config.replace('"kind": "run"', '"kind": "export"'), "another result, export"),
+        (config.replace('"format": 1', '"format": 2'), "format 2.*reads format 1"),
+    ):
         (broken / "config.json").write_text(text)
-        with pytest.raises(ValueError, match="not a run folder of keras-vae"):
+        with pytest.raises(ValueError, match=words):
             Run(broken)
     (broken / "config.json").write_text(config)
     with pytest.raises(FileNotFoundError, match=r"no model\.keras"):
@@ -326,10 +341,111 @@ def test_a_damaged_history_is_named(run, tmp_path):
     broken = tmp_path / "run"
     broken.mkdir()
     (broken / "config.json").write_text((run.path / "config.json").read_text())
-    for text in ("epoch,loss\n1\n", "epoch,loss\n1,high\n"):
+    for text in ("epoch,loss\n1\n", "epoch,loss\n1,high\n", "epoch,loss\n1,2\n", "\0", ""):
         (broken / "history.csv").write_text(text)
         with pytest.raises(ValueError, match=r"history\.csv is damaged"):
-            Run(broken).history()
+            Run(broken).history(["loss"])
+
+
+def test_a_restored_run_has_its_history_anew(run, recipe, tmp_path, monkeypatch):
+    """Of a finished run, and of one that was killed between history and state."""
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    whole = (copy / "history.csv").read_bytes()
+    for damage in (b"", whole[:-30], whole + whole.splitlines(keepends=True)[-1]):
+        (copy / "history.csv").write_bytes(damage)
+        training.resume(copy, console=QUIET)
+        assert (copy / "history.csv").read_bytes() == whole
+
+
+def test_a_run_killed_before_its_first_state_begins_again(run, recipe, tmp_path, monkeypatch):
+    stopped = interrupted(recipe, tmp_path / "stopped", monkeypatch, 1)
+    shutil.rmtree(stopped.path / "state")
+    (stopped.path / ".keras_vae-killed" / "new").mkdir(parents=True)
+    assert len(stopped.history()["loss"]) == 1
+    assert_same_run(training.resume(stopped.path, console=QUIET), run)
+    assert not (stopped.path / ".keras_vae-killed").exists()
+
+
+def test_a_run_whose_states_or_best_model_are_gone_is_not_begun_anew(run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run.path, copy)
+    (copy / "model.keras").rename(copy / "mine.keras")
+    with pytest.raises(
+        ValueError, match=r"model\.keras is gone: the best model so far, of epoch \d"
+    ):
+        training.resume(copy, console=QUIET)
+    (copy / "mine.keras").rename(copy / "model.keras")
+    shutil.rmtree(copy / "state")
+    with pytest.raises(ValueError, match=r"state is gone.*after its 4 epochs.*--overwrite"):
+        training.resume(copy, console=QUIET)
+    assert (copy / "model.keras").exists()
+
+
+def test_a_run_may_be_in_the_working_directory(recipe, tmp_path, monkeypatch):
+    """`--output .`, in a folder whose parent cannot be written to; data by a relative path."""
+    place = tmp_path / "place"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    (tmp_path / "data.npy").write_bytes(Path(recipe.data).read_bytes())
+    short = dataclasses.replace(recipe, data="../data.npy", epochs=1)
+    made = place.stat().st_ino
+    for _ in range(2):
+        training.train(short, ".", overwrite=True, console=QUIET)
+        (place / "notes.txt").write_text("mine")
+    assert place.stat().st_ino == made
+    assert (place / "notes.txt").read_text() == "mine"
+    monkeypatch.chdir(tmp_path)
+    assert Run(place).data.num_train == 240
+
+
+def test_data_that_do_not_fit_anywhere_are_refused_before_an_earlier_run_is_replaced(
+    recipe, tmp_path
+):
+    short = dataclasses.replace(recipe, epochs=1)
+    run = training.train(short, tmp_path / "run", console=QUIET)
+    values = np.zeros((300, 8, 8, 1), np.float32)
+    values[123, 4, 4] = 0.5
+    np.save(tmp_path / "grey.npy", values)
+    before = run.model_path.read_bytes()
+    unfit = dataclasses.replace(
+        short, data=str(tmp_path / "grey.npy"), protocol="raw", likelihood="bernoulli"
+    )
+    with pytest.raises(ValueError, match=r"Bernoulli is defined for 0 or 1\..*0\.5"):
+        training.train(unfit, run.path, overwrite=True, console=QUIET)
+    assert run.model_path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.0, 1.0, (0, 1)), (-1.0, 1.0, (-1, 1)), (0.0, 255.0, (0, 255)), (0.2, 0.7, (0, 1))],
+)
+def test_pictures_span_the_data(recipe, tmp_path, low, high, expected):
+    values = np.full((300, 8, 8, 1), low, np.float32)
+    values[:, ::2] = high
+    np.save(tmp_path / "data.npy", values)
+    scaled = dataclasses.replace(
+        recipe, data=str(tmp_path / "data.npy"), protocol="raw", likelihood="normal", epochs=1
+    )
+    run = training.train(scaled, tmp_path / "run", console=QUIET)
+    assert run.value_range == expected
+    with Image.open(run.path / "reconstructions.png") as image:
+        originals = np.asarray(image)[4:20, 4:20]
+    black, white = (
+        round(255 * (v - expected[0]) / (expected[1] - expected[0])) for v in (low, high)
+    )
+    assert set(np.unique(originals)) == {black, white}
+
+
+def test_categorical_data_train_by_name(recipe, tmp_path):
+    values = np.random.default_rng(0).integers(0, 5, (300, 6)).astype(np.float32)
+    np.save(tmp_path / "data.npy", values)
+    named = dataclasses.replace(
+        recipe, data=str(tmp_path / "data.npy"), protocol="raw", likelihood="categorical", epochs=1
+    )
+    run = training.train(named, tmp_path / "run", console=QUIET)
+    assert run.model.likelihood.num_categories == 5
+    assert set(np.unique(run.model.generate(20))) <= set(range(5))
 
 
 def test_the_likelihood_suits_the_data(tmp_path):

@@ -206,8 +206,16 @@ def _read_checksums(folder: Path) -> dict[str, str]:
     path = folder / _CHECKSUMS
     if not path.is_file():
         return {}
-    lines = (line.split(maxsplit=1) for line in path.read_text().splitlines() if line.strip())
-    return {name.strip().removeprefix("*"): digest for digest, name in lines}
+    checksums = {}
+    for line in filter(str.strip, path.read_text(errors="replace").splitlines()):
+        digest, _, name = line.partition(" ")
+        if len(digest) != 64 or not name.strip():
+            raise ValueError(
+                f"{path} is damaged. Expected lines of a SHA-256 and a file name, as sha256sum writes them. "
+                f"Received: {line[:100]!r}"
+            )
+        checksums[name.strip().removeprefix("*")] = digest
+    return checksums
 
 
 _MNIST_CITATION = """

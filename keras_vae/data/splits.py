@@ -172,6 +172,19 @@ class Splits:
         scaled = (self._protocol.scale(tf.constant(chunk)) for chunk in self._train_chunks())
         return all(np.isin(values, (0.0, 1.0)).all() for values in scaled)
 
+    @functools.cached_property
+    def value_range(self) -> tuple[float, float]:
+        """What pictures show as black and as white: 0 and 1, or, of values under the protocol "raw" that
+        lie elsewhere, the smallest and the largest of the training examples; 0 and 255 for pixels.
+        """
+        values = self.stored["train"].values
+        if self.protocol != "raw":
+            return 0.0, 1.0
+        if values.dtype == np.uint8:
+            return 0.0, 255.0
+        low, high = float(values.min()), float(values.max())
+        return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+
     def _train_chunks(self) -> list[Array]:
         values = self.stored["train"].values
         return np.array_split(values, math.ceil(len(values) / _CHUNK))

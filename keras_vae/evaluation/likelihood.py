@@ -11,7 +11,8 @@ from keras_vae._parts import check_count
 from keras_vae.models import LatentVariableModel
 from keras_vae.noise import as_seed, threefry
 
-_ROWS_PER_PASS = 10_000  # decoded at once: what bounds the memory
+_ROWS_PER_PASS = 10_000  # decoded at once
+_NUMBERS_PER_PASS = 2**24  # in the decoder's widest layer: what bounds the memory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,8 @@ def log_likelihood(
         data: a finite `tf.data.Dataset` of batches, an array [N, *event], or a dict of arrays.
         num_samples: importance samples per example, k.
         seed: integer or pair of 32-bit integers.
-        batch_size: examples per pass; data sets are re-batched to it.
+        batch_size: examples per pass, or fewer where the decoder is very wide; data sets are
+            re-batched to it.
         progress: whether to show a progress bar.
 
     Returns:
@@ -100,7 +102,9 @@ def log_likelihood(
         section 5.
     """
     check_count("log_likelihood", num_samples=num_samples, batch_size=batch_size)
-    num_chunks = math.ceil(num_samples * batch_size / _ROWS_PER_PASS)
+    rows = max(1, min(_ROWS_PER_PASS, _NUMBERS_PER_PASS // model.widest_layer))
+    batch_size = min(batch_size, rows)
+    num_chunks = math.ceil(num_samples * batch_size / rows)
     chunk_size = math.ceil(num_samples / num_chunks)
     num_chunks = math.ceil(num_samples / chunk_size)
     key = as_seed(seed)

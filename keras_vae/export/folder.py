@@ -13,13 +13,20 @@ from keras_vae.export._cost import quantization_cost
 from keras_vae.export.onnx import onnx
 from keras_vae.export.parity import BUDGETS, Budget, Parity, Reference, parity
 from keras_vae.export.saved_model import saved_model
-from keras_vae.export.tflite import tflite
+from keras_vae.export.tflite import QUANTIZATIONS, tflite
 from keras_vae.models import VAE
 
 __all__ = ["FORMATS", "check", "export"]
 
 FORMATS = ("saved_model", "tflite", "onnx")
 _REFERENCE = "reference.npz"
+
+
+def _litert_name(quantization: str | None) -> str:
+    return f"model_{quantization}.tflite" if quantization else "model.tflite"
+
+
+_ENTRIES = ("saved_model", "onnx", _REFERENCE, *map(_litert_name, QUANTIZATIONS))
 
 
 def export(
@@ -73,14 +80,14 @@ def export(
     if not formats:
         raise ValueError(f"No format was asked for. Expected some of {list(FORMATS)}.")
     allowed = BUDGETS | dict(budgets or {})
-    with _claimed(Path(folder), overwrite) as claimed, _files.replacing(claimed) as new:
+    with _claimed(Path(folder), overwrite) as claimed, _files.publishing(claimed, _ENTRIES) as new:
         written: dict[str, str | None] = {}
         if "saved_model" in formats:
             saved_model(vae, new / "saved_model")
             written["saved_model"] = None
         if "tflite" in formats:
             for quantization in dict.fromkeys(quantizations):
-                name = f"model_{quantization}.tflite" if quantization else "model.tflite"
+                name = _litert_name(quantization)
                 tflite(
                     vae,
                     new / name,
@@ -134,11 +141,7 @@ def check(folder: str | os.PathLike[str]) -> Parity:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}.")
-    config = _files.read_marker(folder)
-    if config is None or config[_files.MARKER]["kind"] != "export":
-        raise ValueError(
-            f"{folder} is not an export of keras-vae. Expected a folder that `keras-vae export` made."
-        )
+    config = _files.read_config(folder, "export")
     try:
         files = config["files"]
         reference = Reference.load(folder / _REFERENCE)

@@ -88,6 +88,11 @@ class LatentVariableModel(keras.Model, abc.ABC):
     def check_batch(self, batch) -> None:
         """Raises `ValueError` where data (NumPy arrays) are not what the model takes."""
 
+    @property
+    @abc.abstractmethod
+    def widest_layer(self) -> int:
+        """The most numbers that a layer of the decoder puts out for one z."""
+
     @abc.abstractmethod
     def are_valid(self, batch) -> tf.Tensor:
         """Whether the values of a batch (tensors) are what the model takes: bool [], in a graph."""

@@ -14,7 +14,7 @@ from keras_vae.models._checks import (
     checked_conditions,
     outside_support,
 )
-from keras_vae.networks import call_by_name, over_samples
+from keras_vae.networks import call_by_name, over_samples, widest_layer
 from keras_vae.noise import as_seed, normals
 from keras_vae.objectives import ELBO, Objective
 from keras_vae.posteriors import Normal, Posterior
@@ -224,6 +224,10 @@ class VAE(LatentVariableModel):
 
     def check_batch(self, batch):
         check_batch(self, batch)
+
+    @property
+    def widest_layer(self):
+        return widest_layer(self.decoder)
 
     def are_valid(self, batch):
         return are_valid(self, _entries(batch))

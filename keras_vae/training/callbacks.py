@@ -98,7 +98,7 @@ class TensorBoard(keras.callbacks.Callback):
 
     def __init__(self, run: Run, vae: VAE, splits: Splits, num_images: int = 32):
         super().__init__()
-        self.vae = vae
+        self.vae, self.value_range = vae, run.value_range
         self.writer = tf.summary.create_file_writer(str(run.path / "tensorboard"))
         self.originals = splits.examples("validation", min(num_images, splits.num_validation))
 
@@ -111,8 +111,12 @@ class TensorBoard(keras.callbacks.Callback):
                 samples = self.vae.generate(len(self.originals), seed=0)
                 again = self.vae.reconstruct(self.originals)
                 grids = {
-                    "samples": pictures.image_grid(samples, columns=8),
-                    "reconstructions": pictures.side_by_side(self.originals, again),
+                    "samples": pictures.image_grid(
+                        samples, columns=8, value_range=self.value_range
+                    ),
+                    "reconstructions": pictures.side_by_side(
+                        self.originals, again, value_range=self.value_range
+                    ),
                 }
                 for name, grid in grids.items():
                     tf.summary.image(name, grid[np.newaxis])

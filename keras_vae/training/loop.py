@@ -1,5 +1,6 @@
 """Training from a recipe to a run folder."""
 
+import dataclasses
 import os
 
 import keras
@@ -9,6 +10,7 @@ from rich.console import Console
 
 from keras_vae import _files, pictures, reports
 from keras_vae.data import Splits
+from keras_vae.data.sources import absolute
 from keras_vae.models import VAE
 from keras_vae.training.callbacks import KeepBest, ProgressBar, StopAtNaN, TensorBoard
 from keras_vae.training.recipe import Recipe
@@ -46,12 +48,15 @@ def train(
         KeyboardInterrupt: passed on after what was learned has been kept.
     """
     strategy = strategy or tf.distribute.get_strategy()
+    recipe = dataclasses.replace(recipe, data=absolute(recipe.data))
     splits = recipe.load_data()
     with named_losses_of_peers():
         with strategy.scope():
             model = recipe.build(splits)
         _validation(splits)
-        model.check_batch(splits.examples("train", recipe.batch_size))
+        for split in splits.stored:
+            for chunk in splits.chunks(split):
+                model.check_batch(chunk)
         if is_chief(strategy):
             Run.create(output, recipe, splits, overwrite=overwrite)
         wait_for_all(strategy)
@@ -74,6 +79,8 @@ def resume(
     strategy = strategy or tf.distribute.get_strategy()
     run = Run(output)
     with named_losses_of_peers():
+        if is_chief(strategy):
+            _files.sweep(run.path)
         with strategy.scope():
             model = run.recipe.build(run.data)
         return _fit(run, run.data, model, strategy, console or Console(), resumed=True)
@@ -111,10 +118,12 @@ def _fit(
     done = 0
     if resumed:
         with strategy.scope():
-            done = _restored(state, run, model)
+            done = _restored(state, run, model, keep_best)
     wait_for_all(strategy)  # every worker has read what the chief is about to write
     console = console if writes else Console(quiet=True)
     if done:
+        if writes:
+            run.write_history(history.epoch, history.history)
         console.print(f"resuming after epoch {done} of {recipe.epochs}")
     if not state.stopped and done < recipe.epochs:
         progress = ProgressBar(recipe.epochs, splits.steps_per_epoch, monitor, console)
@@ -138,13 +147,19 @@ def _fit(
     return run
 
 
-def _restored(state: TrainingState, run: Run, model: VAE) -> int:
+def _restored(state: TrainingState, run: Run, model: VAE, keep_best: KeepBest) -> int:
     """Epochs that the model has behind it, with the state at their end."""
     done = state.restore(model)
-    if not done and run.history():
+    lost = 0 if done else len(run.history().get("epoch", ()))
+    if lost > 1:  # one epoch's history may be there without its state
         raise ValueError(
-            f"{state.folder} holds no intact state, so {run.path} cannot be continued. Its model.keras "
-            "and history.csv are kept; to train anew, use another folder or --overwrite."
+            f"{state.folder} is gone, so {run.path} cannot be continued after its {lost} epochs. "
+            "Its model.keras and history.csv are kept; to train anew, use another folder or --overwrite."
+        )
+    if done and not run.model_path.exists():
+        raise ValueError(
+            f"{run.model_path} is gone: the best model so far, of epoch {keep_best.best_epoch}. Put it "
+            "back, or train anew with another folder or --overwrite."
         )
     return done
 
@@ -172,8 +187,8 @@ class _HistoryFile(keras.callbacks.Callback):
 
 def write_report(run: Run) -> None:
     """Writes `report.md` with the run's numbers and pictures, from what the folder holds."""
-    history, model, splits = run.history(), run.model, run.data
-    monitor = model.objective.monitor
+    model, splits = run.model, run.data
+    history, monitor = run.history(model.objective.terms), model.objective.monitor
     column = history[f"val_{monitor}"]
     best = int(np.argmin(column))
     sections = [
@@ -193,11 +208,15 @@ def write_report(run: Run) -> None:
     if pictures.is_image(splits.shape):
         originals = splits.examples("validation", min(32, splits.num_validation))
         pictures.save_png(
-            run.path / "samples.png", pictures.image_grid(model.generate(64)), scale=2
+            run.path / "samples.png",
+            pictures.image_grid(model.generate(64), value_range=run.value_range),
+            scale=2,
         )
         pictures.save_png(
             run.path / "reconstructions.png",
-            pictures.side_by_side(originals, model.reconstruct(originals)),
+            pictures.side_by_side(
+                originals, model.reconstruct(originals), value_range=run.value_range
+            ),
             scale=2,
         )
         sections += [

@@ -3,34 +3,80 @@ gives.
 """
 
 import dataclasses
-import difflib
-import math
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from keras_vae import likelihoods, networks, objectives, priors
+from keras_vae._parts import check_count, check_known, check_positive
 from keras_vae.data import Splits, load
 from keras_vae.models import VAE
 
-NETWORKS = {"mlp": networks.mlp, "conv": networks.conv}
-LIKELIHOODS = {
-    "bernoulli": likelihoods.Bernoulli,
-    "continuous-bernoulli": likelihoods.ContinuousBernoulli,
-    "normal": likelihoods.Normal,
-    "shared-scale-normal": likelihoods.SharedScaleNormal,
-    "laplace": likelihoods.Laplace,
-    "student-t": likelihoods.StudentT,
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Network:
+    """A pair of networks by name.
+
+    Attributes:
+        build: as `networks.mlp`.
+        sizes: the name of its argument for the hidden layers' sizes.
+        jit_compile: whether it trains faster under XLA on a CPU.
+    """
+
+    build: Callable[..., tuple[keras.Model, keras.Model]]
+    sizes: str
+    jit_compile: bool
+
+
+def _by_rank(kind: Callable[..., likelihoods.Likelihood]):
+    return lambda splits: kind(event_rank=len(splits.shape))
+
+
+def _elbo(recipe: "Recipe", steps_per_epoch: int) -> objectives.ELBO:
+    if not recipe.warm_up:
+        return objectives.ELBO(beta=recipe.beta)
+    rising = keras.optimizers.schedules.PolynomialDecay(
+        0.0, recipe.warm_up * steps_per_epoch, recipe.beta
+    )
+    return objectives.ELBO(beta=rising)
+
+
+NETWORKS = {
+    "mlp": Network(build=networks.mlp, sizes="hidden", jit_compile=True),
+    "conv": Network(build=networks.conv, sizes="filters", jit_compile=False),
 }
-PRIORS = {
+LIKELIHOODS: dict[str, Callable[[Splits], likelihoods.Likelihood]] = {
+    "bernoulli": _by_rank(likelihoods.Bernoulli),
+    "continuous-bernoulli": _by_rank(likelihoods.ContinuousBernoulli),
+    "normal": _by_rank(likelihoods.Normal),
+    "shared-scale-normal": _by_rank(likelihoods.SharedScaleNormal),
+    "laplace": _by_rank(likelihoods.Laplace),
+    "student-t": _by_rank(likelihoods.StudentT),
+    "categorical": lambda splits: likelihoods.Categorical(
+        num_categories=max(2, int(splits.stored["train"].values.max()) + 1),
+        event_rank=len(splits.shape),
+    ),
+}
+PRIORS: dict[str, Callable[["Recipe"], priors.Prior]] = {
     "normal": lambda recipe: priors.StandardNormal(recipe.latent_dim),
     "mixture": lambda recipe: priors.NormalMixture(
         recipe.latent_dim, recipe.num_components, seed=recipe.seed
     ),
 }
-OBJECTIVES = ("elbo", "iwae")
+OBJECTIVES: dict[str, Callable[["Recipe", int], objectives.Objective]] = {
+    "elbo": _elbo,
+    "iwae": lambda recipe, steps_per_epoch: objectives.IWAE(num_samples=recipe.num_samples),
+}
+_OWNERS = {
+    "beta": ("objective", "elbo"),
+    "warm_up": ("objective", "elbo"),
+    "num_samples": ("objective", "iwae"),
+    "num_components": ("prior", "mixture"),
+}
+"""Options that one part alone reads."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,27 +127,31 @@ class Recipe:
     jit_compile: bool | None = None
 
     def __post_init__(self):
-        known("network", self.network, NETWORKS)
-        known("prior", self.prior, PRIORS)
-        known("objective", self.objective, OBJECTIVES)
-        known("activation", self.activation, keras_activations())
+        check_known("network", self.network, NETWORKS)
+        check_known("prior", self.prior, PRIORS)
+        check_known("objective", self.objective, OBJECTIVES)
+        check_known("activation", self.activation, keras_activations())
         if self.likelihood is not None:
-            known("likelihood", self.likelihood, LIKELIHOODS)
-        for name in ("epochs", "batch_size", "latent_dim", "num_samples", "num_components"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} has to be at least 1. Received: {getattr(self, name)}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(f"learning_rate has to be above 0. Received: {self.learning_rate}")
-        if self.warm_up < 0:
-            raise ValueError(f"warm_up has to be at least 0 epochs. Received: {self.warm_up}")
-        if not (math.isfinite(self.beta) and self.beta >= 0):
-            raise ValueError(f"beta has to be at least 0. Received: {self.beta}")
-        if self.objective != "elbo" and (self.beta != 1 or self.warm_up):
+            check_known("likelihood", self.likelihood, LIKELIHOODS)
+        counts = ("epochs", "batch_size", "latent_dim", "num_samples", "num_components")
+        check_count("Recipe", **{name: getattr(self, name) for name in counts})
+        check_count("Recipe", least=0, warm_up=self.warm_up, seed=self.seed)
+        if self.patience is not None:
+            check_count("Recipe", patience=self.patience)
+        check_positive("Recipe", learning_rate=self.learning_rate)
+        check_positive("Recipe", or_zero=True, beta=self.beta)
+        if self.warm_up > self.epochs:
             raise ValueError(
-                f"beta and warm_up belong to the objective elbo, not to {self.objective}."
+                f"A warm_up of {self.warm_up} epochs does not end within {self.epochs} epochs. Expected at "
+                "most as many."
             )
-        if self.patience is not None and self.patience < 1:
-            raise ValueError(f"patience has to be at least 1 epoch. Received: {self.patience}")
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        for option, (part, owner) in _OWNERS.items():
+            if getattr(self, part) != owner and getattr(self, option) != defaults[option]:
+                raise ValueError(
+                    f"{option} belongs to the {part} {owner}, not to {getattr(self, part)}. Leave it out, or "
+                    f"choose the {part} {owner}."
+                )
 
     def load_data(self) -> Splits:
         return load(self.data, protocol=self.protocol, batch_size=self.batch_size, seed=self.seed)
@@ -120,30 +170,28 @@ class Recipe:
             )
         keras.utils.set_random_seed(self.seed % 2**32)
         name = self.likelihood or suited_likelihood(splits)
-        likelihood = LIKELIHOODS[name](event_rank=len(splits.shape))
-        sizes = {"mlp": "hidden", "conv": "filters"}[self.network]
-        encoder, decoder = NETWORKS[self.network](
+        likelihood = LIKELIHOODS[name](splits)
+        network = NETWORKS[self.network]
+        encoder, decoder = network.build(
             splits.shape,
             self.latent_dim,
             activation=self.activation,
             likelihood=likelihood,
             output_mean=splits.mean,
-            **({sizes: self.hidden} if self.hidden else {}),
+            **({network.sizes: self.hidden} if self.hidden else {}),
         )
         vae = VAE(
             encoder,
             decoder,
             likelihood=likelihood,
             prior=PRIORS[self.prior](self),
-            objective=self._objective(splits.steps_per_epoch),
+            objective=OBJECTIVES[self.objective](self, splits.steps_per_epoch),
             seed=self.seed,
         )
         steps = self.epochs * splits.steps_per_epoch
         is_alone = not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
         jit = (
-            self.network == "mlp" and replicas == 1
-            if self.jit_compile is None
-            else self.jit_compile
+            network.jit_compile and replicas == 1 if self.jit_compile is None else self.jit_compile
         )
         vae.compile(
             adam(self.learning_rate, steps),
@@ -152,16 +200,6 @@ class Recipe:
             steps_per_execution=steps_per_execution(splits.steps_per_epoch) if is_alone else 1,
         )
         return vae
-
-    def _objective(self, steps_per_epoch: int) -> objectives.Objective:
-        if self.objective == "iwae":
-            return objectives.IWAE(num_samples=self.num_samples)
-        if not self.warm_up:
-            return objectives.ELBO(beta=self.beta)
-        rising = keras.optimizers.schedules.PolynomialDecay(
-            0.0, self.warm_up * steps_per_epoch, self.beta
-        )
-        return objectives.ELBO(beta=rising)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -173,9 +211,14 @@ class Recipe:
 
 
 def keras_activations() -> list[str]:
-    """The names of Keras's own activations."""
-    names = (name for name in dir(keras.activations) if not name.startswith("_"))
-    return [name for name in names if name not in ("get", "serialize", "deserialize")]
+    """The names of those of Keras's own activations that keep the shape and ask for nothing else."""
+    names = []
+    for name, function in inspect.getmembers(keras.activations, callable):
+        first, *others = inspect.signature(function).parameters.values()
+        asks = any(parameter.default is parameter.empty for parameter in others)
+        if first.name == "x" and not asks and name != "glu":
+            names.append(name)
+    return names
 
 
 def suited_likelihood(splits: Splits) -> str:
@@ -201,12 +244,3 @@ def steps_per_execution(steps_per_epoch: int, most: int = 32) -> int:
     other number.
     """
     return max(n for n in range(1, most + 1) if steps_per_epoch % n == 0)
-
-
-def known(what: str, name: str, names: Iterable[str]) -> None:
-    """Raises `ValueError` where a name is not among those known, with the nearest ones."""
-    names = list(names)
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=2)
-        hint = f" Did you mean {' or '.join(near)}?" if near else ""
-        raise ValueError(f"Unknown {what} {name!r}. Known: {', '.join(names)}.{hint}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from keras_vae import _files, pictures
+from keras_vae._parts import check_known
 from keras_vae.data import Splits
 from keras_vae.evaluation import LogLikelihood, log_likelihood
 from keras_vae.export import FORMATS, QUANTIZATIONS, Parity, export
-from keras_vae.training.recipe import known
 from keras_vae.training.run import Run
 
 _COST_EXAMPLES = 1000  # to measure the cost of quantisation on
@@ -26,10 +27,12 @@ class Evaluation:
     Attributes:
         estimate: log p(x).
         terms: the objective's terms over the same examples, nats per example.
+        about: what it is an evaluation of, and how: split, sha256 of its examples, seed.
     """
 
     estimate: LogLikelihood
     terms: dict[str, float]
+    about: dict[str, Any]
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Rows of (what, value, standard error) for a table, in nats per example."""
@@ -43,10 +46,30 @@ class Evaluation:
             *((term.replace("_", " "), f"{value:.2f}", "") for term, value in self.terms.items()),
         ]
 
+    def write(self, run: Run) -> None:
+        """Writes `evaluation.json` into the run's folder; an error that cannot be told is null."""
+        estimate = self.estimate
+        record = {
+            **self.about,
+            "num_examples": estimate.num_examples,
+            "num_samples": estimate.num_samples,
+            "log_likelihood": estimate.mean,
+            "standard_error": _or_none(estimate.standard_error),
+            "monte_carlo_error": estimate.monte_carlo_error,
+            "bits_per_dim": estimate.bits_per_dim,
+            "bits_per_dim_standard_error": _or_none(estimate.bits_per_dim_standard_error),
+            "terms": self.terms,
+        }
+        _files.write(run.path / "evaluation.json", json.dumps(record, indent=2) + "\n")
+
+
+def _or_none(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
 
 def examples(splits: Splits, split: str, limit: int | None = None) -> np.ndarray:
     """The first examples of a split; all of them without a limit, or where there are fewer."""
-    known("split", split, splits.stored)
+    check_known("split", split, splits.stored)
     if limit is not None and limit < 1:
         raise ValueError(f"The number of examples has to be at least 1. Received: {limit}")
     available = len(splits.stored[split])
@@ -56,8 +79,7 @@ def examples(splits: Splits, split: str, limit: int | None = None) -> np.ndarray
 def evaluate_run(
     run: Run, *, num_samples: int, split: str = "test", limit: int | None = None, seed: int = 0
 ) -> Evaluation:
-    """Estimates log p(x) of a run's model on a split of its data, and records it in
-    `evaluation.json`.
+    """Estimates log p(x) of a run's model on a split of its data.
 
     Args:
         run: the run.
@@ -69,24 +91,17 @@ def evaluate_run(
     x = examples(run.data, split, limit)
     estimate = log_likelihood(run.model, x, num_samples, seed=seed)
     terms = run.model.evaluate(x, batch_size=500, verbose=0, return_dict=True)
-    evaluation = Evaluation(
-        estimate=estimate, terms={k: terms[k] for k in run.model.objective.terms}
+    return Evaluation(
+        estimate=estimate,
+        terms={term: terms[term] for term in run.model.objective.terms},
+        about={"split": split, "sha256": run.data.fingerprints[split], "seed": seed},
     )
-    record = {
-        "split": split,
-        "num_examples": estimate.num_examples,
-        "num_samples": num_samples,
-        "seed": seed,
-        "sha256": run.data.fingerprints[split],
-        "log_likelihood": estimate.mean,
-        "standard_error": estimate.standard_error,
-        "monte_carlo_error": estimate.monte_carlo_error,
-        "bits_per_dim": estimate.bits_per_dim,
-        "bits_per_dim_standard_error": estimate.bits_per_dim_standard_error,
-        "terms": evaluation.terms,
-    }
-    _files.write(run.path / "evaluation.json", json.dumps(record, indent=2) + "\n")
-    return evaluation
+
+
+def check_embed_output(output: str | os.PathLike[str]) -> None:
+    """Raises `ValueError` where embeddings cannot be written under that name."""
+    if Path(output).suffix not in (".npz", ".png"):
+        raise ValueError(f"Embeddings are written as .npz or as a .png map. Received: {output}")
 
 
 def embed_run(run: Run, output: str | os.PathLike[str], *, split: str = "test") -> np.ndarray:
@@ -97,8 +112,7 @@ def embed_run(run: Run, output: str | os.PathLike[str], *, split: str = "test") 
         float32 [N, latent_dim].
     """
     path = Path(output)
-    if path.suffix not in (".npz", ".png"):
-        raise ValueError(f"Embeddings are written as .npz or as a .png map. Received: {path.name}")
+    check_embed_output(path)
     z = run.model.embed(examples(run.data, split))
     labels = run.data.stored[split].labels
     if path.suffix == ".png":
@@ -128,10 +142,10 @@ def export_run(
         **options: as `export.export` takes them.
     """
     for name in formats:
-        known("format", name, (*FORMATS, "all"))
+        check_known("format", name, (*FORMATS, "all"))
     names = {str(name or "none"): name for name in QUANTIZATIONS}
     for name in quantizations:
-        known("quantization", name, names)
+        check_known("quantization", name, names)
     quantised = [names[name] for name in quantizations]
     data = examples(run.data, "test", _COST_EXAMPLES) if any(quantised) else None
     return export(
@@ -147,7 +161,8 @@ def export_run(
 
 def describe(run: Run) -> list[tuple[str, str]]:
     """Rows of (what, value): the run's data, parts, size and best epoch."""
-    model, history = run.model, run.history()
+    model = run.model
+    history = run.history(model.objective.terms)
     monitor = f"val_{model.objective.monitor}"
     parts = {part: repr(getattr(model, part)) for part in ("posterior", "likelihood", "objective")}
     best = int(np.argmin(history[monitor])) if history else 0

@@ -6,8 +6,8 @@ import io
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -44,21 +44,35 @@ class Run:
         ValueError: where the folder is not a run, or its config is damaged.
     """
 
+    ENTRIES = (
+        "model.keras",
+        "history.csv",
+        "evaluation.json",
+        "report.md",
+        "learning_curves.png",
+        "samples.png",
+        "reconstructions.png",
+        "state",
+        "tensorboard",
+    )
+
     def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
         if not self.path.is_dir():
             raise FileNotFoundError(
                 f"There is no run folder {self.path}. `keras-vae train --output {self.path}` makes one."
             )
-        config = _files.read_marker(self.path)
+        self.config = _files.read_config(self.path, "run")
         try:
-            self.config: dict[str, Any] = config or {}
             self.recipe = Recipe.from_json(self.config["recipe"])
-            _ = self.config["data"]["sha256"], dict(self.config["versions"])
-        except (KeyError, TypeError) as error:
+            data = self.config["data"]
+            _ = data["name"] + data["protocol"], dict(data["sha256"]), dict(self.config["versions"])
+            black, white = map(float, data["range"])
+            self.value_range = black, white  # of pictures
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{self.path} is not a run folder of keras-vae, or its config.json is damaged. Expected a folder "
-                "that `keras-vae train` made."
+                f"{self.path / 'config.json'} is damaged ({type(error).__name__}: {error}). Expected what "
+                "`keras-vae train` wrote."
             ) from error
 
     @classmethod
@@ -73,12 +87,12 @@ class Run:
             "data": {
                 "name": splits.name,
                 "protocol": splits.protocol,
+                "range": splits.value_range,
                 "sha256": splits.fingerprints,
             },
             "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         }
-        with _files.replacing(folder) as new:
-            new.mkdir()
+        with _files.publishing(folder, cls.ENTRIES) as new:
             (new / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         return cls(folder)
 
@@ -91,10 +105,13 @@ class Run:
         """The best model, loaded in Keras's safe mode."""
         if not self.model_path.exists():
             raise FileNotFoundError(
-                f"{self.path} holds no model.keras: no epoch was completed. Continue it with --resume."
+                f"{self.path} holds no model.keras: no epoch was completed, or the file was taken away. "
+                f"To train it: keras-vae train --resume --output {self.path}"
             )
         try:
             model = keras.saving.load_model(self.model_path, safe_mode=True)
+        except OSError as error:
+            raise OSError(f"{self.model_path} cannot be read: {error}.") from error
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".splitlines()[0]
             raise ValueError(
@@ -135,14 +152,21 @@ class Run:
         )
         _files.write(self.path / "history.csv", text.getvalue())
 
-    def history(self) -> dict[str, list[float]]:
-        """The columns of history.csv, one value per epoch."""
+    def history(self, terms: Iterable[str] = ()) -> dict[str, list[float]]:
+        """The columns of history.csv, one value per epoch; empty before the end of the first.
+
+        Args:
+            terms: columns that have to be there, in training and in validation.
+        """
         path = self.path / "history.csv"
         if not path.exists():
             return {}
         try:
             header, *rows = csv.reader(path.read_text().splitlines())
             columns = zip(*((float(cell) for cell in row) for row in rows), strict=True)
-            return dict(zip(header, map(list, columns), strict=True))
+            history = dict(zip(header, map(list, columns), strict=True))
+            if missing := {"epoch", *terms, *(f"val_{term}" for term in terms)} - set(history):
+                raise ValueError(f"it has no column {', '.join(sorted(missing))}")
+            return history
         except ValueError as error:
             raise ValueError(f"{path} is damaged: {error}. --resume writes it anew.") from error

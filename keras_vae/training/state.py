@@ -41,7 +41,10 @@ class TrainingState(keras.callbacks.Callback):
 
     def restore(self, model: keras.Model) -> int:
         """Loads the newest intact state into the model; returns the number of epochs it has behind
-        it.
+        it, 0 where none has been written.
+
+        Raises:
+            ValueError: where all are damaged, or those of another model.
         """
         for path in reversed(self._files()):
             content = path.read_bytes()
@@ -62,11 +65,17 @@ class TrainingState(keras.callbacks.Callback):
             for variable, value in zip(variables, values, strict=True):
                 variable.assign(value)
             self._fields, self.stopped = record["callbacks"], record["stopped"]
+            self.on_train_begin()
             return record["epochs"]
+        if self._files():
+            raise ValueError(
+                f"{self.folder} holds no intact state, so the run cannot be continued. Its model.keras and "
+                "history.csv are kept; to train anew, use another folder or --overwrite."
+            )
         return 0
 
     def on_train_begin(self, logs=None):
-        """Runs after the other callbacks have reset themselves."""
+        """Gives the other callbacks their fields back, which they have reset."""
         for callback, fields in zip(self.kept_callbacks, self._fields, strict=False):
             vars(callback).update(fields)
 

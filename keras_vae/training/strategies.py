@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from keras_vae.training.recipe import known
+from keras_vae._parts import check_known
 
 STRATEGIES = {
     "none": tf.distribute.get_strategy,
@@ -23,7 +23,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
         ValueError: for an unknown name, and for "multiworker" where TF_CONFIG does not say which
             machines there are and which is this one.
     """
-    known("strategy", name, STRATEGIES)
+    check_known("strategy", name, STRATEGIES)
     if name == "multiworker" and not os.environ.get("TF_CONFIG"):
         raise ValueError(
             "The strategy multiworker needs the environment variable TF_CONFIG on every machine, such as "

@@ -12,7 +12,7 @@ from keras_vae._parts import nearest
 from keras_vae.data.examples import RawData
 from keras_vae.data.sources import arrays, catalogue, images
 
-__all__ = ["SOURCES", "Source", "read"]
+__all__ = ["SOURCES", "Source", "absolute", "read"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +93,13 @@ def read(source: str | os.PathLike[str]) -> RawData:
         if kind.matches(name):
             return kind.read(name)
     raise _unknown(name)
+
+
+def absolute(source: str | os.PathLike[str]) -> str:
+    """The same name for use from any working directory: paths are absolute."""
+    name = os.fspath(source)
+    is_path = name and not catalogue.is_embedded(name) and not catalogue.is_tfds(name)
+    return os.path.abspath(name) if is_path and Path(name).exists() else name
 
 
 def _unknown(name: str) -> Exception:
