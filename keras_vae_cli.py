@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 app = typer.Typer(
     name="keras-vae",
@@ -43,7 +44,9 @@ def main() -> None:
         if os.environ.get("KERAS_VAE_DEBUG"):
             raise
         text = str(error)
-        if not isinstance(error, ValueError | OSError | RuntimeError):  # not one that we raise
+        if not isinstance(
+            error, ValueError | OSError | RuntimeError | ImportError
+        ):  # not one that we raise
             text = f"{type(error).__name__}: {text} (KERAS_VAE_DEBUG=1 shows where)"
         errors.print("[bold red]Error:[/]", end=" ")
         errors.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -84,10 +87,17 @@ def _open_run(path: Path):
     return Run(path)
 
 
+def _say(what) -> None:
+    """Prints text as it is: paths may hold what is markup elsewhere."""
+    console.print(str(what), markup=False, highlight=False, soft_wrap=True)
+
+
 def _rows(rows, *header: str) -> Table:
-    table = Table(*header, show_header=any(header), box=None, padding=(0, 2, 0, 0))
+    table = Table(show_header=any(header), box=None, padding=(0, 2, 0, 0))
+    for name in header:
+        table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*map(str, row))
+        table.add_row(*(Text(str(cell)) for cell in row))
     return table
 
 
@@ -208,9 +218,7 @@ def train(
             )
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    console.print(
-        f"[bold]{run.path}[/]: see report.md; next: keras-vae evaluate {run.path}", highlight=False
-    )
+    _say(f"{run.path}: see report.md; next: keras-vae evaluate {run.path}")
 
 
 def _sizes(text: str | None) -> tuple[int, ...] | None:
@@ -247,7 +255,7 @@ def evaluate(
         from keras_vae.training.results import evaluate_run
     result = evaluate_run(opened, num_samples=num_samples, split=split, limit=limit, seed=seed)
     console.print(_rows(result.rows(), "", "nats per example", "standard error"))
-    console.print(f"{result.estimate}", highlight=False, soft_wrap=True)
+    _say(result.estimate)
     result.write(opened)
 
 
@@ -266,7 +274,7 @@ def generate(
         pictures.check_output(output, opened.model.event_shape)
     samples = opened.model.generate(num_samples, seed=seed)
     pictures.save(output, samples, value_range=opened.value_range)
-    console.print(f"{num_samples} samples, seed {seed}: {output}", highlight=False)
+    _say(f"{num_samples} samples, seed {seed}: {output}")
 
 
 @app.command()
@@ -288,7 +296,7 @@ def reconstruct(
     originals = examples(opened.data, split, num_examples)
     reconstructions = opened.model.reconstruct(originals)
     pictures.save(output, reconstructions, beside=originals, value_range=opened.value_range)
-    console.print(f"{len(originals)} reconstructions: {output}", highlight=False)
+    _say(f"{len(originals)} reconstructions: {output}")
 
 
 @app.command()
@@ -304,7 +312,7 @@ def embed(
     with _usage():
         check_embed_output(output)
     z = embed_run(opened, output, split=split)
-    console.print(f"{z.shape[0]:,} embeddings of size {z.shape[1]}: {output}", highlight=False)
+    _say(f"{z.shape[0]:,} embeddings of size {z.shape[1]}: {output}")
 
 
 @app.command()
@@ -313,7 +321,7 @@ def info(run: RunArgument):
     opened = _open_run(run)
     with _quietly():
         from keras_vae.training.results import describe
-    console.print(_rows(describe(opened)))
+    console.print(_rows(describe(opened), "", ""))
 
 
 @app.command()
@@ -345,6 +353,8 @@ def export(
     ] = False,
 ):
     """Write a SavedModel, LiteRT and ONNX files, each checked against the model in its own runtime."""
+    if quantization and formats and not {"tflite", "all"} & set(formats):
+        raise typer.BadParameter("--quantization is of LiteRT files: add --format tflite.")
     opened = _open_run(run)
     with _quietly():
         from keras_vae.training.results import export_run
@@ -357,8 +367,8 @@ def export(
         num_samples=num_samples,
         overwrite=overwrite,
     )
-    console.print(f"{result}", highlight=False, soft_wrap=True)
-    console.print(f"written: {output}", highlight=False)
+    _say(result)
+    _say(f"written: {output}")
 
 
 @app.command()
@@ -368,7 +378,7 @@ def export_check(
     """Run exported files again, in every runtime that is installed, against the model's numbers."""
     with _quietly():
         from keras_vae.export import check
-    console.print(f"{check(folder)}", highlight=False, soft_wrap=True)
+    _say(check(folder))
 
 
 @app.command()

@@ -11,7 +11,6 @@ has torch and NumPy; it gets the same weights, and its pictures are checked agai
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -264,12 +263,13 @@ def main():
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     given = parser.parse_args()
 
+    import machine
+
     from keras_vae import training
 
     results = {
         "command": " ".join(sys.argv),
-        "machine": platform.processor(),
-        "cores": os.cpu_count(),
+        **machine.describe(),
     }
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -8,7 +8,6 @@ Clients, server and network share the machine's cores. A request is `decode` ove
 import argparse
 import contextlib
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -19,6 +18,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import machine
 import numpy as np
 
 KIT = Path(__file__).resolve().parent.parent / "export/serving"
@@ -97,7 +97,7 @@ def main():
     from keras_vae import export, training
 
     model = training.Run(given.run).model
-    results = {"command": " ".join(sys.argv), "cores": os.cpu_count(), "rows": []}
+    results = {"command": " ".join(sys.argv), **machine.describe(), "rows": []}
     print("| clients | batch | requests/s | pictures/s | p50 | p99 |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -116,7 +116,7 @@ def run_demo(
     _draw(folder, run, run.data, decoder, seed)
     seconds = {"training": training, "whole demo": time.perf_counter() - begun}
     _write_report(folder, run, estimate, exported, seconds)
-    console.print(f"[bold]{folder / 'report.html'}[/]", highlight=False)
+    console.print(str(folder / "report.html"), markup=False, highlight=False, soft_wrap=True)
     return folder
 
 

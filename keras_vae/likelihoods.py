@@ -397,11 +397,12 @@ class ContinuousBernoulli(Likelihood, Configurable):
     def location(self, params):
         """The mean, (1 + coth(logit / 2)) / 2 - 1 / logit, from ops that every runtime has."""
         logit = tf.cast(params, tf.float32)
-        is_small = tf.abs(logit) < 1.0  # there its two poles cancel: the Taylor series
-        even = logit**2
+        small = tf.cast(tf.abs(logit) < 1.0, tf.float32)  # its two poles cancel: the Taylor series
+        even = tf.minimum(logit**2, 1.0)
         series = 0.5 + logit * (1 / 12 - even * (1 / 720 - even * (1 / 30240 - even / 1209600)))
-        far = tf.where(is_small, tf.ones_like(logit), logit)
-        return tf.where(is_small, series, 0.5 + 0.5 / tf.tanh(0.5 * far) - 1.0 / far)
+        far = logit + small * (1.0 - logit)
+        exact = 0.5 + 0.5 / tf.tanh(0.5 * far) - 1.0 / far
+        return small * series + (1.0 - small) * exact
 
     def contains(self, x):
         return (x >= 0) & (x <= 1)

@@ -1,6 +1,7 @@
 """The command line: the whole road on small data, and one clear line for every mistake."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -200,6 +201,22 @@ def test_export_writes_what_is_asked_and_shows_how_far_it_is(cli, run, tmp_path)
         "a run is not replaced by an export"
     )
     assert (run / "model.keras").exists()
+
+
+def test_paths_are_printed_as_they_are_and_data_are_not_needed(cli, run, tmp_path):
+    """Brackets are no markup; a float export takes nothing from the data, which may be gone."""
+    copy = tmp_path / "[bold]run[/]"
+    shutil.copytree(run, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["recipe"]["data"] = str(tmp_path / "gone.npy")
+    (copy / "config.json").write_text(json.dumps(config))
+    code, out, err = cli("export", copy, "--format", "tflite", "--output", tmp_path / "[red]out")
+    assert code == 0, err
+    assert f"written: {tmp_path / '[red]out'}" in out
+    assert "[bold]run" in "".join(cli("info", copy)[1].split())
+    code, _, err = cli("evaluate", copy)
+    assert code == 1
+    assert "gone.npy" in err
 
 
 def test_resume_of_a_finished_run_changes_nothing(cli, run):

@@ -396,7 +396,7 @@ def test_warm_up_requests_are_what_the_signatures_take(exported):
     requests = {}
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
         request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
-        assert request.model_spec.name == "saved_model"
+        assert request.model_spec.name == "vae"
         requests[request.model_spec.signature_name] = request.inputs
     assert set(requests) == set(SIGNATURES) - {"serving_default"}
     for name, inputs in requests.items():
@@ -514,10 +514,7 @@ def test_quantisation_cost_is_that_of_the_elbo(tmp_path):
     assert quantization_cost(model, None, x) == 0.0
     halved = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(model))
     halved.set_weights(
-        [
-            w.astype(np.float16).astype(np.float32) if w.size > 2**15 else w
-            for w in model.get_weights()
-        ]
+        [w.astype(np.float16).astype(np.float32) if w.ndim == 2 else w for w in model.get_weights()]
     )
     seed, cost = as_seed(0), quantization_cost(model, "float16", x)
     elbo = [
@@ -558,8 +555,15 @@ def test_damaged_and_foreign_files_say_so(exported, tmp_path):
     content = (folder / "model.tflite").read_bytes()
     for size in (0, 10, len(content) // 2):
         (tmp_path / "cut.tflite").write_bytes(content[:size])
-        with pytest.raises(ValueError, match=rf"cut.tflite is not a LiteRT file.*\({size} bytes\)"):
+        with pytest.raises(
+            ValueError, match=rf"cut.tflite is (not a LiteRT file|damaged).*{size:,} bytes"
+        ):
             load(tmp_path / "cut.tflite")
+    for at in (9, len(content) // 3, len(content) - 5):
+        changed = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+        (tmp_path / "changed.tflite").write_bytes(changed)
+        with pytest.raises(ValueError, match=r"changed.tflite is damaged.*Export the model again"):
+            load(tmp_path / "changed.tflite")
     for name in ("none.tflite", "nowhere"):
         with pytest.raises(FileNotFoundError, match=name):
             load(tmp_path / name)
@@ -582,7 +586,9 @@ def test_wrong_calls_say_what_a_file_takes(exported, name):
     for inputs, message in (
         ({"z": np.zeros((2, 5))}, r"'z' .* shape \('N', 3\)\. Received shape \(2, 5\)"),
         ({"z": np.zeros(3)}, r"shape \('N', 3\)\. Received shape \(3,\)"),
-        ({"z": [[0.0, np.nan, 0.0]]}, "'z' holds 1 NaN"),
+        ({"z": [[0.0, np.nan, 0.0]]}, "'z' holds 1 values that are NaN or infinite"),
+        ({"z": [[0.0, 1e300, 0.0]]}, "'z' holds 1 values that are NaN or infinite in float32"),
+        ({"z": [[True, False, True]]}, "takes float32. Received: bool"),
         ({"z": [["a", "b", "c"]]}, "takes float32"),
         ({"y": np.zeros((1, 3))}, r"takes the inputs \['z'\]\. Received: \['y'\]"),
         ({"z": np.zeros((0, 3))}, "at least 1"),
@@ -592,22 +598,45 @@ def test_wrong_calls_say_what_a_file_takes(exported, name):
     with pytest.raises(ValueError, match=r"no signature 'dekode'.*'decode', 'encode'"):
         file("dekode")
     rest = {} if name == "model.tflite" else {"num_samples": 2}
-    for seed, message in (
-        ([0.5, 1.0], "takes int32. Received: float64"),
-        (7, r"shape \(2,\)\. Received shape \(\)"),
-        ([2**40, 0], "int32, which cannot hold"),
-    ):
-        with pytest.raises(ValueError, match=message):
+    for seed in ([0.5, 1.0], [1, 2, 3], 2**64, "seven", True, [True, False]):
+        with pytest.raises(ValueError, match=r"Invalid seed. Expected an integer or a pair"):
             file("generate", seed=seed, **rest)
+    for seed in (7, [7, 0], -1, [-1, -1], [2**31, 0]):
+        pictures = file("generate", seed=seed, **rest)["mean"]
+        np.testing.assert_allclose(pictures, exported[0].generate(len(pictures), seed), atol=1e-5)
+    for number in (0, -1) if rest else ():
+        with pytest.raises(ValueError, match=f"at least 1. Received: .{number}"):
+            file("generate", seed=7, num_samples=number)
 
 
-def test_an_absent_runtime_is_skipped_with_its_reason(exported, monkeypatch):
+def test_rows_that_do_not_go_together_are_named(tmp_path):
+    model = conditional()
+    export(model, tmp_path / "export", formats=("saved_model", "tflite", "onnx"), num_samples=4)
+    rest = {"label": np.zeros(3, np.int64), "style": np.zeros((3, 2), np.float32)}
+    for name in FILES:
+        file = load(tmp_path / "export" / name)
+        specs = file.signatures["generate"]
+        inputs = {key: value for key, value in rest.items() if key in specs} | {"seed": 7}
+        if "num_samples" in specs:
+            inputs["num_samples"] = 4
+        with pytest.raises(ValueError, match=r"same number of rows|takes 4 rows. Received: 3"):
+            file("generate", **inputs)
+
+
+def test_an_absent_runtime_is_skipped_with_its_reason(exported, monkeypatch, tmp_path):
     _, folder = exported
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     measured = check(folder)
     assert {row.file for row in measured.rows} == {"saved_model", "model.tflite"}
     assert "onnx was not run" in measured.skipped[0]
     assert "pip install 'keras-vae[export]'" in str(measured)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    config = json.loads((copy / "config.json").read_text())
+    config["files"] = {"onnx": config["files"]["onnx"]}
+    (copy / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"Nothing was checked:\nonnx was not run"):
+        check(copy)
     with pytest.raises(ImportError, match="onnxruntime"):
         onnx(vae(), folder.parent / "more")
 
@@ -650,6 +679,80 @@ def test_a_file_that_litert_cannot_run_is_refused(tmp_path):
         tflite(model, tmp_path / "model.tflite", batch_size=None)
     assert list(tmp_path.iterdir()) == []
     parity(model, tflite(model, tmp_path / "model.tflite", batch_size=4), num_rows=10)
+
+
+@pytest.mark.parametrize("layer", ["gru", "lstm"])
+def test_loops_are_refused_in_full_integers(layer, tmp_path):
+    """The converter's calibration would end the process."""
+    make = {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM}[layer]
+
+    def recurrent(unroll):
+        encoder, _ = networks.mlp(
+            (6, 1), 3, hidden=4, likelihood=likelihoods.Bernoulli(event_rank=2)
+        )
+        z = keras.Input((3,), name="z")
+        steps = make(4, return_sequences=True, unroll=unroll)(keras.layers.RepeatVector(6)(z))
+        decoder = keras.Model(z, keras.layers.Dense(1)(steps))
+        return VAE(encoder, decoder, likelihood=likelihoods.Bernoulli(event_rank=2))
+
+    options = {"signatures": ["decode"], "quantization": "int8"}
+    with pytest.raises(
+        ValueError, match=r"'decode' has a loop or a branch, TensorList.* at.*unroll=True"
+    ):
+        tflite(recurrent(unroll=False), tmp_path / "a.tflite", **options)
+    assert not (tmp_path / "a.tflite").exists()
+    assert tflite(recurrent(unroll=True), tmp_path / "a.tflite", **options).exists()
+
+
+@pytest.mark.parametrize("activation", ["gelu", "celu"])
+def test_activations_that_onnx_has_no_op_for_are_built_from_others(activation, tmp_path):
+    encoder, decoder = networks.mlp(EVENT_SIZE, LATENT_DIM, hidden=8, activation=activation)
+    model = VAE(encoder, decoder, likelihood=likelihoods.Bernoulli())
+    onnx(model, tmp_path / "onnx")
+    assert max(row.largest_difference for row in parity(model, tmp_path / "onnx").rows) < 1e-5
+
+
+def test_a_network_with_a_table_is_refused(tmp_path):
+    x, word = keras.Input((6,), name="x"), keras.Input((), name="word", dtype="string")
+    number = keras.layers.StringLookup(vocabulary=["a", "b"], output_mode="one_hot")(word)
+    encoder = keras.Model([x, word], keras.layers.Dense(6)(keras.layers.Concatenate()([x, number])))
+    _, decoder = networks.mlp(6, 3, hidden=4)
+    model = VAE(encoder, decoder, likelihood=likelihoods.Bernoulli())
+    with pytest.raises(ValueError, match=r"state that is no variable, such as.*StringLookup"):
+        saved_model(model, tmp_path / "saved")
+    assert not (tmp_path / "saved" / "1").exists()
+
+
+def test_a_path_that_tensorflow_takes_for_a_pattern_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"takes \[ \] in a path for wildcards"):
+        saved_model(vae(), tmp_path / "my[run]")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named(exported, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(OSError, match="could not be written: No space left on device"):
+        export(exported[0], tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_half_precision_is_in_all_weights(tmp_path):
+    model = vae()
+    from ai_edge_litert.interpreter import Interpreter
+
+    tflite(model, tmp_path / "half.tflite", "float16")
+    interpreter = Interpreter(str(tmp_path / "half.tflite"))
+    interpreter.allocate_tensors()
+    shapes = {
+        tuple(sorted(tensor["shape"]))
+        for tensor in interpreter.get_tensor_details()
+        if tensor["dtype"] == np.float16
+    }
+    kernels = {tuple(sorted(w.shape)) for w in model.decoder.weights if len(w.shape) == 2}
+    assert kernels <= shapes
 
 
 def test_ops_of_tensorflow_are_found_in_a_file():
@@ -747,8 +850,33 @@ def test_an_export_is_checked_again_without_the_model(exported, tmp_path):
     tflite(other, copy / "model.tflite")
     with pytest.raises(ParityError, match=r"model\.tflite decode"):
         check(copy)
-    (copy / "reference.npz").write_bytes(b"half")
-    with pytest.raises(ValueError, match="copy is damaged"):
+    shutil.copytree(folder, copy, dirs_exist_ok=True)
+    config, reference = (copy / "config.json").read_text(), (copy / "reference.npz").read_bytes()
+    for damaged in (b"half", reference[:-9], reference[:99] + b"!" + reference[100:], b""):
+        (copy / "reference.npz").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"copy is damaged.*Export the model again"):
+            check(copy)
+    (copy / "reference.npz").write_bytes(reference)
+    for change in (
+        {"files": []},
+        {"files": None},
+        {"files": {}},
+        {"files": {"../copy/onnx": json.loads(config)["files"]["onnx"]}},
+        {"files": {"onnx": {"budget": {"largest": "far"}, "nats": None}}},
+        {"files": {"onnx": {"budget": {"furthest": 1}, "nats": None}}},
+        {"files": {"onnx": {"budget": {}}}},
+        {"parity": 3},
+    ):
+        (copy / "config.json").write_text(json.dumps(json.loads(config) | change))
+        with pytest.raises(ValueError, match=r"copy is damaged.*Export the model again"):
+            check(copy)
+    (copy / "config.json").write_text(config)
+    (copy / "onnx" / "decode.onnx").unlink()
+    with pytest.raises(ValueError, match="copy is damaged: onnx decode is gone"):
+        check(copy)
+    shutil.rmtree(copy / "onnx")
+    (copy / "onnx").mkdir()
+    with pytest.raises(ValueError, match=r"onnx holds no .onnx files"):
         check(copy)
     for folder, message in ((tmp_path, "not an export"), (tmp_path / "none", "no folder")):
         with pytest.raises((ValueError, FileNotFoundError), match=message):
@@ -858,8 +986,17 @@ def test_unfit_options_are_named(options, message, tmp_path):
 
 
 def test_unknown_formats_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"Unknown format \['coreml'\].*'onnx'"):
-        export(vae(), tmp_path / "export", formats=["coreml"])
-    with pytest.raises(ValueError, match="No format"):
-        export(vae(), tmp_path / "export", formats=[])
+    for options, message in (
+        ({"formats": ["coreml"]}, r"formats.*'onnx'.*Received: \['coreml'\]"),
+        ({"formats": []}, r"formats.*Received: \[\]"),
+        ({"formats": "onnx"}, "formats.*sequence.*Received: 'onnx'"),
+        ({"quantizations": ()}, r"quantizations.*Received: \(\)"),
+        ({"quantizations": ["int7"]}, "quantizations.*'int8'"),
+        ({"formats": ["onnx"], "quantizations": ["int8"]}, "of LiteRT files, which are not among"),
+        ({"num_samples": -5}, "num_samples.*at least 1"),
+        ({"batch_size": 0}, "batch_size.*at least 1"),
+        ({"budgets": {"int7": Budget()}}, "budgets are by quantization"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            export(vae(), tmp_path / "export", **options)
     assert list(tmp_path.iterdir()) == []

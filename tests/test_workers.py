@@ -111,6 +111,6 @@ def test_a_job_needs_to_know_its_machines(images, tmp_path):
          "--data", str(images), "--output", str(tmp_path / "run")],
         capture_output=True, text=True, env=environment, check=False,
     )  # fmt: skip
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "TF_CONFIG" in done.stderr
     assert not (tmp_path / "run").exists()

@@ -73,11 +73,12 @@ function draw(canvas, picture) {
 }
 
 function seedOf(input) {
-  try {
-    return BigInt(input.value);
-  } catch {
-    throw new Error(`The seed has to be an integer. Received: “${input.value}”.`);
+  const text = input.value.trim();
+  const seed = /^-?\d+$/.test(text) ? BigInt(text) : null;
+  if (seed === null || seed < -(2n ** 63n) || seed >= 2n ** 64n) {
+    throw new Error(`The seed has to be an integer of 64 bits. Received: “${input.value}”.`);
   }
+  return seed;
 }
 
 async function showSamples() {

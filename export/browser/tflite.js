@@ -4,6 +4,23 @@
 const CUSTOM = 32;  // the number that stands for any op that is not built in
 const TYPE_NAMES = {0: 'float32', 1: 'float16', 2: 'int32', 3: 'uint8', 4: 'int64', 6: 'bool', 7: 'int16', 9: 'int8', 17: 'int4'};
 
+const CHECKSUM = '"keras_vae_crc32": "';
+
+// Whether the bytes are those that were written: the metadata hold the CRC-32 of all of them, with zeros in the place of
+// the checksum. Files of others have none.
+function isIntact(bytes) {
+  const text = new TextDecoder('latin1').decode(bytes);  // a character for each byte
+  const at = text.indexOf(CHECKSUM);
+  if (at < 0) return true;
+  const start = at + CHECKSUM.length;
+  let crc = -1;
+  for (let i = 0; i < bytes.length; i++) {
+    crc ^= i >= start && i < start + 8 ? 48 : bytes[i];
+    for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return (~crc >>> 0) === parseInt(text.slice(start, start + 8), 16);
+}
+
 // FlatBuffers: a table begins with the distance back to its vtable, which holds the place of each field, or 0.
 class Table {
   constructor(view, at) {
@@ -69,6 +86,9 @@ export function describe(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const identifier = bytes.byteLength > 8 ? String.fromCharCode(...bytes.subarray(4, 8)) : '';
   if (identifier !== 'TFL3') throw new Error('This is not a LiteRT (.tflite) file.');
+  if (!isIntact(bytes)) {
+    throw new Error('This LiteRT file is damaged or cut short: its bytes are not those that were written. Fetch it anew, or export it again.');
+  }
   try {
     const model = new Table(view, view.getUint32(0, true));
     const graphs = model.tables(2).map((graph) => graph.tables(0));

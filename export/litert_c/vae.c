@@ -7,8 +7,8 @@
 
    LiteRT's Python package brings the library but no headers: what is used of its C API is declared
    here. */
+#include <errno.h>
 #include <math.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -161,6 +161,8 @@ static float *run(Environment environment, Model model, const char *name, const 
   }
   if (output_type->element_type != FLOAT32) fail("an integer file: export one with real outputs", 0);
 
+  for (unsigned i = 0; i < input_type.layout.rank; i++)
+    if (input_type.layout.size[i] < 1) fail("the file takes any number of rows: export it with --batch-size 1", 0);
   size_t input_bytes = 4 * count(&input_type), output_bytes = 4 * count(output_type);
   if (given_bytes == 0 || given_bytes % input_bytes) {
     fprintf(stderr, "vae: %s takes a multiple of %zu bytes; %zu were given\n", name, input_bytes,
@@ -195,6 +197,34 @@ static void *read_file(const char *path, size_t *bytes) {
   return content;
 }
 
+static uint32_t crc32(const unsigned char *bytes, size_t n) {
+  uint32_t crc = 0xffffffff;
+  for (size_t i = 0; i < n; i++) {
+    crc ^= bytes[i];
+    for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+  }
+  return ~crc;
+}
+
+/* LiteRT maps a file and trusts it; a damaged one would crash it. The file's metadata hold the CRC-32
+   of all its bytes, with zeros in the place of the checksum. */
+static void check_intact(const char *path) {
+  static const char key[] = "\"keras_vae_crc32\": \"";
+  const size_t length = sizeof key - 1;
+  size_t bytes;
+  unsigned char *content = read_file(path, &bytes);
+  for (size_t i = 0; i + length + 8 < bytes; i++) {
+    if (memcmp(content + i, key, length)) continue;
+    char stated[9] = "", *digits = (char *)content + i + length;
+    memcpy(stated, digits, 8), memset(digits, '0', 8);
+    if (strtoul(stated, 0, 16) != crc32(content, bytes))
+      fail("the file is damaged; export it again, or fetch it anew", path);
+    free(content);
+    return;
+  }
+  fail("not a LiteRT file that keras_vae exported, or cut short", path);
+}
+
 /* The images, [n, height, width, 1] with values in [0, 1], side by side in about a square. */
 static void write_pgm(FILE *file, const float *images, int n, int height, int width) {
   int columns = (int)ceil(sqrt(n)), rows = (n + columns - 1) / columns;
@@ -212,6 +242,7 @@ int main(int argc, char **argv) {
   Model model;
   if (argc != 2 && argc != 5)
     fail("usage", "vae FILE [generate SEED OUTPUT | decode LATENTS OUTPUT]");
+  check_intact(argv[1]);
   check(LiteRtCreateEnvironment(0, 0, &environment), "environment");
   if (LiteRtCreateModelFromFile(environment, argv[1], &model)) fail("not a LiteRT file", argv[1]);
   if (argc == 2) {
@@ -224,26 +255,40 @@ int main(int argc, char **argv) {
   find(model, argv[2], &signature);
   if (!strcmp(argv[2], "generate")) {
     char *end;
+    errno = 0;
     long long seed = strtoll(argv[3], &end, 10);
-    if (*end || end == argv[3]) fail("the seed has to be an integer", argv[3]);
+    if (*end || end == argv[3] || errno) fail("the seed has to be an integer of 64 bits", argv[3]);
     static uint32_t words[2];
     words[0] = (uint32_t)seed, words[1] = (uint32_t)((uint64_t)seed >> 32);
     given = words, bytes = sizeof words;
   } else {
     given = read_file(argv[3], &bytes);
+    for (size_t i = 0; i < bytes / 4; i++)
+      if (!isfinite(((float *)given)[i])) fail("NaN or infinite numbers", argv[3]);
   }
   TensorType type = {0};
   float *images = run(environment, model, argv[2], given, bytes, &type, &runs);
-  FILE *file = fopen(argv[4], "wb");
-  if (!file) fail("cannot write", argv[4]);
   const char *suffix = strrchr(argv[4], '.');
-  if (suffix && !strcmp(suffix, ".pgm")) {
-    if (type.layout.rank != 4 || type.layout.size[3] != 1) fail("not grey images", argv[1]);
+  int is_picture = suffix && !strcmp(suffix, ".pgm");
+  if (is_picture && (type.layout.rank != 4 || type.layout.size[3] != 1))
+    fail("a .pgm holds grey images, and the file gives others: write .f32", argv[4]);
+
+  char *part = malloc(strlen(argv[4]) + 6); /* takes the place of the output when it is whole */
+  if (!part) fail("out of memory", 0);
+  strcat(strcpy(part, argv[4]), ".part");
+  FILE *file = fopen(part, "wb");
+  if (!file) fail("cannot write", argv[4]);
+  int failed = 0;
+  if (is_picture) {
     int n = (int)runs * type.layout.size[0];
     write_pgm(file, images, n, type.layout.size[1], type.layout.size[2]);
-  } else if (fwrite(images, 4, runs * count(&type), file) != runs * count(&type)) {
+  } else {
+    failed = fwrite(images, 4, runs * count(&type), file) != runs * count(&type);
+  }
+  failed = ferror(file) || failed;
+  if (fclose(file) || failed || rename(part, argv[4])) {
+    remove(part);
     fail("cannot write", argv[4]);
   }
-  if (fclose(file)) fail("cannot write", argv[4]);
   return 0;
 }

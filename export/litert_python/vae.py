@@ -9,6 +9,10 @@ python vae.py model.tflite encode --input x.npy --output embedded.npz
 
 import argparse
 import math
+import os
+import re
+import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +21,19 @@ from PIL import Image
 
 
 class Vae:
-    """An exported .tflite file; its three signatures as methods. Rows are taken one batch at a time."""
+    """An exported .tflite file; its three signatures as methods. Rows are taken one batch at a time.
+
+    Whatever the file cannot take is a ValueError.
+    """
 
     def __init__(self, path):
-        self._interpreter = Interpreter(str(path))  # the runners live no longer than it does
-        self._interpreter.allocate_tensors()
+        content = Path(path).read_bytes()
+        check_intact(path, content)
+        try:
+            self._interpreter = Interpreter(model_content=content)  # the runners need it to live
+            self._interpreter.allocate_tensors()
+        except RuntimeError as error:
+            raise ValueError(f"{path} cannot be run by LiteRT: {error}") from error
         self.signatures = self._interpreter.get_signature_list()
         self._runners = {
             name: self._interpreter.get_signature_runner(name) for name in self.signatures
@@ -29,8 +41,11 @@ class Vae:
 
     def generate(self, seed, **conditions):
         """Pictures [n, ...], the same ones for the same seed on every runtime; n is the file's."""
+        if not -(2**63) <= seed < 2**64:
+            raise ValueError(f"the seed has to be an integer of 64 bits. Received: {seed}")
         words = np.array([seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF], np.uint32).view(np.int32)
-        return self._runners["generate"](seed=words, **conditions)["mean"]
+        runner = self._runner("generate", {"seed": words, **conditions})
+        return runner(seed=words, **conditions)["mean"]
 
     def decode(self, z, **conditions):
         """Pictures [n, ...] for latents [n, latent_dim]."""
@@ -40,8 +55,27 @@ class Vae:
         """Arrays by name, "location" [n, latent_dim] among them, for data [n, ...]."""
         return self._by_batch("encode", {"x": x, **conditions})
 
-    def _by_batch(self, signature, inputs):
+    def _runner(self, signature, inputs):
+        """What runs a signature, if the file has it and it takes these inputs."""
+        if signature not in self._runners:
+            raise ValueError(
+                f"the file has no signature {signature!r}, but {sorted(self._runners)}"
+            )
         runner = self._runners[signature]
+        takes = runner.get_input_details()
+        if set(inputs) != set(takes):
+            raise ValueError(f"{signature} takes {sorted(takes)}. Received: {sorted(inputs)}")
+        for name, value in inputs.items():
+            shape = ["rows", *takes[name]["shape"][1:].tolist()]
+            if value.dtype.kind not in "buif" or not np.isfinite(value).all():
+                raise ValueError(f"{name} has to be finite numbers")
+            if name != "seed" and (list(value.shape[1:]) != shape[1:] or not value.size):
+                raise ValueError(f"{name} has to have shape {shape}. Received: {list(value.shape)}")
+        return runner
+
+    def _by_batch(self, signature, inputs):
+        inputs = {name: np.asarray(value) for name, value in inputs.items()}
+        runner = self._runner(signature, inputs)
         takes, gives = runner.get_input_details(), runner.get_output_details()
         step = next(iter(takes.values()))["shape"][0]
         num_rows = len(next(iter(inputs.values())))
@@ -60,6 +94,16 @@ class Vae:
         }
 
 
+def check_intact(path, content):
+    """The file's metadata hold the CRC-32 of all its bytes, with zeros in the place of the checksum."""
+    found = re.search(rb'"keras_vae_crc32": "(\w{8})"', content)
+    if content[4:8] != b"TFL3" or not found:
+        raise ValueError(f"{path} is not a LiteRT file that keras_vae exported, or it is cut short")
+    blank = content[: found.start(1)] + b"0" * 8 + content[found.end(1) :]
+    if f"{zlib.crc32(blank):08x}".encode() != found[1]:
+        raise ValueError(f"{path} is damaged; export it again, or fetch it anew")
+
+
 def _to_file(value, details):
     """Real numbers as the file takes them: an int8 file has them quantised."""
     scale, zero_point = details["quantization"]
@@ -73,6 +117,17 @@ def _from_file(value, details):
     if details["dtype"] == np.int8 and scale:
         value = (value.astype(np.float32) - zero_point) * np.float32(scale)
     return value
+
+
+def write(path, images):
+    """A .png grid of images [n, height, width, 1 or 3], or an .npy array of anything; whole or not at all."""
+    is_picture = path.suffix != ".npy"
+    if is_picture and (images.ndim != 4 or images.shape[-1] not in (1, 3)):
+        raise ValueError(f"[{', '.join(map(str, images.shape))}] is no pictures: write .npy")
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        grid(images).save(file, format="PNG") if is_picture else np.save(file, images)
+    os.replace(part, path)
 
 
 def grid(images, scale=2, padding=2):
@@ -105,26 +160,28 @@ def main():
     parser.add_argument("--input", type=Path, help="of encode: .npy [n, ...]")
     parser.add_argument("--output", type=Path, help=".png grid, .npy array, or .npz of encode")
     given = parser.parse_args()
+    for option, signatures in {
+        "output": ("generate", "decode", "encode"),
+        "latents": ("decode",),
+        "input": ("encode",),
+    }.items():
+        if given.signature in signatures and getattr(given, option) is None:
+            parser.error(f"{given.signature} needs --{option}")
 
     vae = Vae(given.file)
     if given.signature is None:
         for name, ends in vae.signatures.items():
             print(f"{name}({', '.join(ends['inputs'])}) -> {', '.join(ends['outputs'])}")
-        return
-    if given.output is None:
-        parser.error(f"{given.signature} needs --output")
-    if given.signature == "encode":
+    elif given.signature == "encode":
         np.savez(given.output, **vae.encode(np.load(given.input)))
-        return
-    if given.signature == "generate":
-        images = vae.generate(given.seed)
+    elif given.signature == "generate":
+        write(given.output, vae.generate(given.seed))
     else:
-        images = vae.decode(np.load(given.latents))
-    if given.output.suffix == ".npy":
-        np.save(given.output, images)
-    else:
-        grid(images).save(given.output)
+        write(given.output, vae.decode(np.load(given.latents)))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        sys.exit(f"vae: {error}")

@@ -10,6 +10,7 @@ import argparse
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,8 @@ def c_source(name: str, content: bytes) -> str:
     )
 
 
-def c_header(name: str, content: bytes, details: dict, arena_bytes: int) -> str:
-    """What a program has to know of the array."""
+def c_header(name: str, content: bytes, details: dict, arena_bytes: int, meanings: dict) -> str:
+    """What a program has to know of the array; `meanings` says what `z` and `mean` are."""
     numbers = {
         "BYTES": len(content),
         "ARENA_BYTES": arena_bytes,
@@ -48,8 +49,10 @@ def c_header(name: str, content: bytes, details: dict, arena_bytes: int) -> str:
     defines += [f"#define {name.upper()}_{key} {value:.9g}f" for key, value in scales.items()]
     return (
         f"/* A VAE's decoder for tflite-micro, made by keras_vae.\n\n"
-        f"   In:  int8 round(z / INPUT_SCALE) + INPUT_ZERO_POINT for LATENT_DIM standard normals z.\n"
-        f"   Out: OUTPUT_SIZE int8 values; (value - OUTPUT_ZERO_POINT) * OUTPUT_SCALE is in [0, 1].\n"
+        f"   In:  LATENT_DIM int8 values, round(z / INPUT_SCALE) + INPUT_ZERO_POINT, and -128 or 127 where\n"
+        f"        that is further out; z: {meanings['z']}.\n"
+        f"   Out: OUTPUT_SIZE int8 values; (value - OUTPUT_ZERO_POINT) * OUTPUT_SCALE is\n"
+        f"        {meanings['mean']}.\n"
         f"   ARENA_BYTES is the least tensor arena that this decoder ran in on a PC. */\n"
         f"#ifndef {name.upper()}_H_\n#define {name.upper()}_H_\n\n"
         + "\n".join(defines)
@@ -124,21 +127,30 @@ def main():
     from keras_vae import export
     from keras_vae.training import Run
 
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            file = export.tflite(
+                Run(given.run).model,
+                Path(folder) / f"{given.name}.tflite",
+                "int8",
+                signatures=["decode"],
+                integer_io=True,
+                per_tensor=not given.per_channel,
+            )
+            content, details = file.read_bytes(), ends(file)
+            arena_bytes = least_arena(file, details["z"]["shape"][-1])
+        except (OSError, ValueError) as error:
+            raise SystemExit(f"make_c: {error}") from None
+        except DoesNotRun as error:
+            raise SystemExit(f"tflite-micro cannot run this decoder: {error}") from None
+        ends_of = export.metadata(file)["signatures"]["decode"]
+        meanings = {
+            "z": ends_of["inputs"]["z"]["meaning"],
+            "mean": ends_of["outputs"]["mean"]["meaning"],
+        }
+    header = c_header(given.name, content, details, arena_bytes, meanings)
     given.output.mkdir(parents=True, exist_ok=True)
-    file = export.tflite(
-        Run(given.run).model,
-        given.output / f"{given.name}.tflite",
-        "int8",
-        signatures=["decode"],
-        integer_io=True,
-        per_tensor=not given.per_channel,
-    )
-    content, details = file.read_bytes(), ends(file)
-    try:
-        arena_bytes = least_arena(file, details["z"]["shape"][-1])
-    except DoesNotRun as error:
-        raise SystemExit(f"tflite-micro cannot run this decoder: {error}") from None
-    header = c_header(given.name, content, details, arena_bytes)
+    (given.output / f"{given.name}.tflite").write_bytes(content)
     (given.output / f"{given.name}.h").write_text(header)
     (given.output / f"{given.name}.c").write_text(c_source(given.name, content))
     print(f"{len(content):,} bytes of weights and graph, {arena_bytes:,} bytes of arena")

@@ -5,6 +5,9 @@
 
    Signatures go by name; the graph's own names for their inputs and outputs are read from the
    SavedModel's description, a protocol buffer. */
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -114,13 +117,16 @@ static TF_Tensor *read_latents(TF_Graph *graph, TF_Output z, const char *path) {
   TF_Tensor *made = TF_AllocateTensor(TF_FLOAT, shape, 2, bytes);
   if (fread(TF_TensorData(made), 1, bytes, file) != bytes) fail("cannot read", path);
   fclose(file);
+  for (size_t i = 0; i < bytes / 4; i++)
+    if (!isfinite(((float *)TF_TensorData(made))[i])) fail("NaN or infinite numbers", path);
   return made;
 }
 
-static long long integer(const char *text, const char *what) {
+static long long integer(const char *text, long long least, long long most, const char *what) {
   char *end;
+  errno = 0;
   long long value = strtoll(text, &end, 10);
-  if (*end || end == text) fail(what, text);
+  if (*end || end == text || errno || value < least || value > most) fail(what, text);
   return value;
 }
 
@@ -146,9 +152,9 @@ int main(int argc, char **argv) {
   TF_Tensor *values[2], *result = NULL;
   int number = 0;
   if (generates) {
-    long long seed = integer(argv[3], "the seed has to be an integer");
+    long long seed = integer(argv[3], LLONG_MIN, LLONG_MAX, "the seed has to be an integer of 64 bits");
     int32_t words[2] = {(int32_t)(uint32_t)seed, (int32_t)(uint32_t)((uint64_t)seed >> 32)};
-    int32_t samples = (int32_t)integer(argv[4], "the number has to be an integer");
+    int32_t samples = (int32_t)integer(argv[4], 1, INT32_MAX, "the number has to be an integer of at least 1");
     int64_t two = 2;
     inputs[number] = tensor(graph, signature, INPUTS, "seed");
     values[number++] = new_tensor(TF_INT32, &two, 1, words, sizeof words);
@@ -163,10 +169,17 @@ int main(int argc, char **argv) {
   check(status, argv[2]);
 
   const char *path = argv[argc - 1];
-  FILE *file = fopen(path, "wb");
+  char *part = malloc(strlen(path) + 6); /* takes the place of the output when it is whole */
+  if (!part) fail("out of memory", 0);
+  strcat(strcpy(part, path), ".part");
+  FILE *file = fopen(part, "wb");
+  if (!file) fail("cannot write", path);
   size_t bytes = TF_TensorByteSize(result);
-  if (!file || fwrite(TF_TensorData(result), 1, bytes, file) != bytes || fclose(file))
+  bool failed = fwrite(TF_TensorData(result), 1, bytes, file) != bytes;
+  if (fclose(file) || failed || rename(part, path)) {
+    remove(part);
     fail("cannot write", path);
+  }
   printf("%s: [", path);
   for (int i = 0; i < TF_NumDims(result); i++)
     printf("%s%lld", i ? ", " : "", (long long)TF_Dim(result, i));

@@ -8,6 +8,8 @@ Servers, with their usual ports: v2-rest 8080, v2-grpc 8081, tf-rest 8501, tf-gr
 
 import argparse
 import json
+import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -18,6 +20,8 @@ PORTS = {"v2-rest": 8080, "v2-grpc": 8081, "tf-rest": 8501, "tf-grpc": 8500}
 
 def seed_words(seed: int) -> np.ndarray:
     """An integer as the two 32-bit words that `generate` and `score` take."""
+    if not -(2**63) <= seed < 2**64:
+        raise ValueError(f"the seed has to be an integer of 64 bits. Received: {seed}")
     return np.array([seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF], np.uint32).view(np.int32)
 
 
@@ -120,6 +124,8 @@ def main():
         parser.error(f"{given.signature} needs --input")
     else:
         array = np.load(given.input).astype(np.float32)
+        if not np.isfinite(array).all():
+            raise ValueError(f"{given.input} holds NaN or infinite numbers")
         inputs["z" if given.signature == "decode" else "x"] = array
     address = given.address or f"localhost:{PORTS[given.server]}"
     outputs = call(given.server, address, given.signature, inputs, given.model)
@@ -131,5 +137,17 @@ def main():
         print(f"{name} {list(value.shape)}")
 
 
+def reason(error):
+    """What a server, or the way to it, says of a call that failed."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"{error}: {error.read().decode(errors='replace')[:500]}"
+    return f"{type(error).__name__}: {error}"
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ImportError as error:
+        sys.exit(f"client: {error}; see README.md for what to install")
+    except Exception as error:  # each protocol has errors of its own
+        sys.exit(f"client: {reason(error)}")

@@ -143,7 +143,7 @@ def _reconstruct(vae: VAE, num_rows: int | None) -> Endpoint:
 
 def _generate(vae: VAE, fixed: int | None) -> Endpoint:
     def generate(seed, num_samples: Any = fixed, **conditions):
-        noise = normals(seed, num_samples, vae.prior.noise_size)
+        noise = normals(_pair(seed), num_samples, vae.prior.noise_size)
         params = vae.decode_params(vae.prior.transform(noise, conditions), conditions)
         return {"mean": vae.now(vae.likelihood).location(params)}
 
@@ -155,7 +155,7 @@ def _generate(vae: VAE, fixed: int | None) -> Endpoint:
 def _score(vae: VAE, num_rows: int | None) -> Endpoint:
     def score(seed, **batch):
         posterior, params = vae.now(vae.posterior), vae.encode(batch)
-        noise = normals(seed, tf.shape(params)[0], posterior.noise_size(vae.latent_dim))
+        noise = normals(_pair(seed), tf.shape(params)[0], posterior.noise_size(vae.latent_dim))
         z = posterior.transform(params, noise)
         distortion = -vae.log_likelihood(batch, z)
         rate = kl_divergence(posterior.distribution(params), vae.prior_over(batch), z)
@@ -165,6 +165,11 @@ def _score(vae: VAE, num_rows: int | None) -> Endpoint:
 
 
 _SEED = {"seed": tf.TensorSpec((2,), tf.int32)}
+
+
+def _pair(seed: tf.Tensor) -> tf.Tensor:
+    """The seed, which servers give in whatever shape a request has: an error for any but [2]."""
+    return tf.reshape(seed, [2])
 
 
 def _stddev(q: tfd.Distribution) -> Outputs:

@@ -4,11 +4,12 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_vae import _files
+from keras_vae._parts import check_count
 from keras_vae.export._cost import quantization_cost
 from keras_vae.export.onnx import onnx
 from keras_vae.export.parity import BUDGETS, Budget, Parity, Reference, parity
@@ -75,15 +76,25 @@ def export(
         ParityError: where a file does not give what the live model gives.
         ValueError: as in `endpoints`, `tflite` and `parity`.
     """
-    if unknown := set(formats) - set(FORMATS):
-        raise ValueError(f"Unknown format {sorted(unknown)}. Expected: {list(FORMATS)}")
-    if not formats:
-        raise ValueError(f"No format was asked for. Expected some of {list(FORMATS)}.")
+    _check_several("formats", formats, FORMATS)
+    _check_several("quantizations", quantizations, QUANTIZATIONS)
+    check_count("export", num_samples=num_samples)
+    if batch_size is not None:
+        check_count("export", batch_size=batch_size)
+    if "tflite" not in formats and any(quantizations):
+        raise ValueError(
+            f"quantizations={list(quantizations)} are of LiteRT files, which are not among "
+            f"formats={list(formats)}."
+        )
     allowed = BUDGETS | dict(budgets or {})
+    if set(allowed) != set(BUDGETS):
+        raise ValueError(
+            f"budgets are by quantization, one of {list(BUDGETS)}. Received: {list(budgets or ())}"
+        )
     with _claimed(Path(folder), overwrite) as claimed, _files.publishing(claimed, _ENTRIES) as new:
         written: dict[str, str | None] = {}
         if "saved_model" in formats:
-            saved_model(vae, new / "saved_model")
+            saved_model(vae, new / "saved_model", name="vae")
             written["saved_model"] = None
         if "tflite" in formats:
             for quantization in dict.fromkeys(quantizations):
@@ -143,13 +154,35 @@ def check(folder: str | os.PathLike[str]) -> Parity:
         raise FileNotFoundError(f"There is no folder {folder}.")
     config = _files.read_config(folder, "export")
     try:
-        files = config["files"]
+        files = {name: _checked_entry(name, entry) for name, entry in config["files"].items()}
+        if not files:
+            raise ValueError("its config.json names no file")
+        promised = {(row["file"], row["signature"]) for row in config["parity"]}
         reference = Reference.load(folder / _REFERENCE)
-    except (KeyError, OSError, ValueError, EOFError) as error:
+    except Exception as error:  # whatever the damage leads to
         raise ValueError(
             f"{folder} is damaged ({type(error).__name__}: {error}). Export the model again."
         ) from error
-    return _check(folder, files, reference)
+    measured = _check(folder, files, reference)
+    found = {(row.file, row.signature) for row in measured.rows}
+    run = {name for name, _ in found}
+    if missing := {(name, signature) for name, signature in promised - found if name in run}:
+        raise ValueError(
+            f"{folder} is damaged: {', '.join(' '.join(each) for each in sorted(missing))} is gone. Export "
+            "the model again."
+        )
+    if not run:
+        raise ValueError("Nothing was checked:\n" + "\n".join(measured.skipped))
+    return measured
+
+
+def _checked_entry(name: str, entry: Any) -> dict[str, Any]:
+    """What config.json says of a file, or an error of whatever kind."""
+    if Path(name).name != name:
+        raise ValueError(f"{name!r} is no name of an entry of the folder")
+    budget, nats = Budget(**entry["budget"]), entry["nats"]
+    _ = [limit + 0.0 for limit in dataclasses.astuple(budget) if limit is not None]
+    return {"budget": entry["budget"], "nats": None if nats is None else nats + 0.0}
 
 
 def _check(folder: Path, files: Mapping[str, Any], reference: Reference) -> Parity:
@@ -159,6 +192,14 @@ def _check(folder: Path, files: Mapping[str, Any], reference: Reference) -> Pari
         budgets={name: Budget(**file["budget"]) for name, file in files.items()},
         nats={name: file["nats"] for name, file in files.items()},
     )
+
+
+def _check_several(what: str, given: Any, known: Collection[str | None]) -> None:
+    if isinstance(given, str) or not given or not set(given) <= set(known):
+        raise ValueError(
+            f'Invalid value received for argument "{what}" of export. Expected a sequence of some of '
+            f"{list(known)}. Received: {given!r}"
+        )
 
 
 @contextlib.contextmanager

@@ -3,6 +3,8 @@
 import importlib.metadata
 import json
 import os
+import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import tensorflow as tf
 from keras_vae.export.endpoints import input_specs, output_specs
 from keras_vae.models import VAE
 
-__all__ = ["description", "metadata", "with_metadata"]
+__all__ = ["description", "is_intact", "metadata", "sealed", "with_metadata"]
 
 _ENTRY = "keras_vae"  # the name of our entry among a file's metadata
+_CHECKSUM = re.compile(rb'"keras_vae_crc32": "([0-9a-f]{8})"')
+_BLANK = "0" * 8
 
 
 def metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -99,10 +103,29 @@ def with_metadata(content: bytes, description: dict[str, Any]) -> bytes:
     buffer: Any
     entry: Any
     buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = np.frombuffer(json.dumps(description).encode(), np.uint8)
+    entries = {"keras_vae_crc32": _BLANK, **description}
+    buffer.data = np.frombuffer(json.dumps(entries).encode(), np.uint8)
     model.buffers.append(buffer)
     entry.name, entry.buffer = _ENTRY.encode(), len(model.buffers) - 1
     model.metadata = [*(model.metadata or []), entry]
     builder = flatbuffers.Builder(len(content))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def sealed(content: bytes) -> bytes:
+    """The same file with the CRC-32 of all its bytes, those of the checksum being zeros, in its metadata.
+
+    Runtimes map a file and trust it: a damaged one makes them crash, or draw something else.
+    """
+    if (found := _CHECKSUM.search(content)) is None:
+        raise ValueError("The file has no place for a checksum: it holds no metadata of keras_vae.")
+    start, end = found.span(1)
+    blank = content[:start] + _BLANK.encode() + content[end:]
+    return content[:start] + f"{zlib.crc32(blank):08x}".encode() + content[end:]
+
+
+def is_intact(content: bytes) -> bool:
+    """Whether the bytes are those that were `sealed`; True for files of others, without a checksum."""
+    found = _CHECKSUM.search(content)
+    return found is None or sealed(content) == content

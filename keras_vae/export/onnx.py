@@ -2,9 +2,10 @@
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from keras_vae import _files
@@ -58,6 +59,25 @@ def onnx(
     return path
 
 
+def _handler(op: str, minus: Callable[[str, str], list[str]]):
+    """What the converter calls for an op that ONNX lacks: `op` and a subtraction with 1."""
+
+    def convert(context, node, name, _):
+        (output,), shape, dtype = node.output, node.output_shapes, node.output_dtypes
+        context.remove_node(node.name)
+        value = context.make_node(op, node.input).output[0]
+        one = context.make_const(f"{name}_one", np.array(1.0, np.float32)).output[0]
+        context.make_node("Sub", minus(value, one), outputs=[output], shapes=shape, dtypes=dtype)
+
+    return convert, []
+
+
+_SUBSTITUTES = {
+    "Erfc": _handler("Erf", lambda value, one: [one, value]),
+    "Expm1": _handler("Exp", lambda value, one: [value, one]),
+}
+
+
 def _convert(name: str, function: tf.types.experimental.ConcreteFunction, path: Path) -> None:
     import onnx as onnx_format
     import tf2onnx
@@ -76,6 +96,7 @@ def _convert(name: str, function: tf.types.experimental.ConcreteFunction, path: 
             tf.function(by_position, autograph=False),
             [tf.TensorSpec(spec.shape, spec.dtype, key) for key, spec in specs.items()],
             opset=_OPSET,
+            custom_op_handlers=_SUBSTITUTES,
         )
     # What the converter has no counterpart for, it leaves as it is.
     unknown = {

@@ -1,6 +1,7 @@
 """Whether what was exported gives what the live model gives, in the runtimes of its consumers."""
 
 import dataclasses
+import io
 import os
 import time
 from collections.abc import Mapping
@@ -142,8 +143,9 @@ class ParityError(ValueError):
     def __init__(self, parity: Parity):
         failed = ", ".join(f"{row.file} {row.signature}" for row in parity.failures)
         super().__init__(
-            f"{failed}: further from the live model than allowed, or not a number. Export the model "
-            f"again if its weights have changed since.\n{parity}"
+            f"{failed}: further from the live model than allowed, or not a number. If the model's weights "
+            "have changed since, export it again; if its networks compute in half precision, build them under "
+            f"the dtype policy 'float32' and copy the weights.\n{parity}"
         )
         self.parity = parity
 
@@ -197,7 +199,8 @@ class Reference:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Reference":
         parts: dict[str, dict[str, Arrays]] = {"inputs": {}, "outputs": {}}
-        with np.load(path, allow_pickle=False) as arrays:
+        content = io.BytesIO(Path(path).read_bytes())
+        with np.load(content, allow_pickle=False) as arrays:
             for key in arrays.files:
                 signature, kind, name = key.split("/")
                 parts[kind].setdefault(signature, {})[name] = arrays[key]
@@ -278,7 +281,12 @@ def _row(
     received = exported(signature, **inputs)
     differences = []
     for name, got in received.items():
-        expected = reference.outputs[named][name]
+        expected = reference.outputs[named].get(name)
+        if expected is None:
+            raise ValueError(
+                f"{exported.path} is of another model: its {signature} gives {name!r}, and the live one "
+                f"{sorted(reference.outputs[named])}."
+            )
         if signature == "generate":
             rows = min(len(got), len(expected))
             got, expected = got[:rows], expected[:rows]

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from keras_vae.export._quiet import quiet
 from keras_vae.export.endpoints import input_specs
+from keras_vae.export.metadata import is_intact
+from keras_vae.noise import as_seed
 
 __all__ = ["Exported", "LiteRTFile", "OnnxFolder", "SavedModelFolder", "Spec", "load"]
 
@@ -65,15 +67,15 @@ class Exported(abc.ABC):
 
         Args:
             signature: one of `signatures`.
-            **inputs: arrays by name; numbers are converted to the type the file takes where that
-                loses nothing.
+            **inputs: arrays by name; numbers are converted to the type the file takes, integers where
+                that loses nothing. A seed is an integer, or a pair of 32-bit integers.
 
         Returns:
             NumPy arrays by name.
 
         Raises:
             ValueError: for a signature or an input that the file does not have, for shapes and types
-                it does not take, and for NaN.
+                it does not take, and for NaN and infinite numbers.
         """
         if signature not in self.signatures:
             raise ValueError(
@@ -88,16 +90,23 @@ class Exported(abc.ABC):
             )
         arrays = {name: self._checked(name, spec, inputs[name]) for name, spec in specs.items()}
         by_row = [name for name in specs if name not in _WHOLE]
-        if not by_row or len(by_row) < len(specs):
-            return self._run(signature, arrays)
-        lengths = {len(arrays[name]) for name in by_row}
-        if len(lengths) > 1 or 0 in lengths:
+        lengths = {name: len(arrays[name]) for name in by_row}
+        if "num_samples" in arrays:
+            lengths["num_samples"] = int(arrays["num_samples"])
+        if len(set(lengths.values())) > 1 or min(lengths.values(), default=1) < 1:
             raise ValueError(
-                f"The inputs {by_row} of the signature {signature!r} need the same number of rows, at "
-                f"least 1. Received: {[len(arrays[name]) for name in by_row]}"
+                f"The inputs {list(lengths)} of the signature {signature!r} need the same number of rows, "
+                f"at least 1. Received: {list(lengths.values())}"
             )
-        num_rows, step = lengths.pop(), next(specs[name].shape[0] for name in by_row)
+        step = next((specs[name].shape[0] for name in by_row), None)
         if step is None:
+            return self._run(signature, arrays)
+        num_rows = len(arrays[by_row[0]])
+        if len(by_row) < len(specs):
+            if num_rows != step:
+                raise ValueError(
+                    f"The signature {signature!r} of {self.path} takes {step} rows. Received: {num_rows}"
+                )
             return self._run(signature, arrays)
         padded = {name: _padded(array, -num_rows % step) for name, array in arrays.items()}
         parts = [
@@ -107,12 +116,14 @@ class Exported(abc.ABC):
         return {key: np.concatenate([part[key] for part in parts])[:num_rows] for key in parts[0]}
 
     def _checked(self, name: str, spec: Spec, value) -> np.ndarray:
-        given = np.asarray(value)
-        if not np.can_cast(given.dtype, spec.dtype, "same_kind"):
+        given = np.asarray(as_seed(value) if name == "seed" else value)
+        is_kind = np.can_cast(given.dtype, spec.dtype, "same_kind")
+        if not is_kind or (given.dtype == np.bool_) != (spec.dtype == np.bool_):
             raise ValueError(
                 f"The input {name!r} of {self.path} takes {spec.dtype}. Received: {given.dtype}"
             )
-        array = given.astype(spec.dtype)
+        with np.errstate(over="ignore"):
+            array = given.astype(spec.dtype)
         if array.dtype.kind == "i" and (array != given).any():
             raise ValueError(
                 f"The input {name!r} of {self.path} takes {spec.dtype}, which cannot hold {value!r}."
@@ -126,8 +137,11 @@ class Exported(abc.ABC):
                 f"The input {name!r} of {self.path} has to have shape {expected}. "
                 f"Received shape {array.shape}."
             )
-        if array.dtype.kind == "f" and np.isnan(array).any():
-            raise ValueError(f"The input {name!r} holds {np.isnan(array).sum()} NaN.")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(
+                f"The input {name!r} holds {np.sum(~np.isfinite(array))} values that are NaN or infinite in "
+                f"{array.dtype}. Expected finite numbers."
+            )
         return array
 
 
@@ -177,13 +191,18 @@ class LiteRTFile(Exported):
         if not self.path.is_file():
             raise ValueError(f"{self.path} is a folder. Expected a LiteRT file.")
         content = self.path.read_bytes()
+        if not is_intact(content):
+            raise ValueError(
+                f"{self.path} is damaged: its {len(content):,} bytes are not those that were written. "
+                "Export the model again, or fetch the file anew."
+            )
         try:
             with quiet():
                 self._interpreter = Interpreter(model_content=content, num_threads=1)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ValueError(
-                f"{self.path} is not a LiteRT file, or it is damaged ({len(content)} bytes): "
+                f"{self.path} is not a LiteRT file, or it is damaged ({len(content):,} bytes): "
                 f"{_line(error)} Export the model again."
             ) from error
         names = self._interpreter.get_signature_list()
@@ -223,7 +242,7 @@ class OnnxFolder(Exported):
         options.log_severity_level = 3
         files = sorted(self.path.glob("*.onnx"))
         if not files:
-            raise ValueError(f"{self.path} holds no .onnx files.")
+            raise ValueError(f"{self.path} holds no .onnx files. Export the model again.")
         self._sessions = {}
         for file in files:
             try:
@@ -277,9 +296,9 @@ def load(path: str | os.PathLike[str]) -> Exported:
         ValueError: where it is none of these, or damaged.
     """
     path = Path(path)
-    if path.is_file():
+    if path.is_file() or path.suffix == ".tflite":
         return LiteRTFile(path)
-    if path.is_dir() and any(path.glob("*.onnx")):
+    if path.is_dir() and (any(path.glob("*.onnx")) or path.name == "onnx"):
         require("onnxruntime", "ONNX files are run")
         return OnnxFolder(path)
     return SavedModelFolder(path)

@@ -14,7 +14,9 @@ from keras_vae.models import VAE
 __all__ = ["saved_model", "write"]
 
 
-def saved_model(vae: VAE, path: str | os.PathLike[str], *, version: int = 1) -> Path:
+def saved_model(
+    vae: VAE, path: str | os.PathLike[str], *, version: int = 1, name: str | None = None
+) -> Path:
     """Writes a model as a SavedModel with the signatures of `endpoints`.
 
     Servers read `path` as a model of that name and its numbered folders as the versions; everything
@@ -27,6 +29,7 @@ def saved_model(vae: VAE, path: str | os.PathLike[str], *, version: int = 1) -> 
         vae: the model.
         path: folder of the model, whose name servers take for the model's.
         version: the numbered folder to write there; an earlier SavedModel in its place is replaced.
+        name: the model's name in the requests to warm up with; by default that of the folder.
 
     Returns:
         The numbered folder, `path`/`version`.
@@ -37,6 +40,11 @@ def saved_model(vae: VAE, path: str | os.PathLike[str], *, version: int = 1) -> 
     """
     check_count("saved_model", version=version)
     folder = Path(path) / str(version)
+    if found := set("[]*?") & set(str(folder.resolve())):
+        raise ValueError(
+            f"TensorFlow takes {' '.join(sorted(found))} in a path for wildcards, and cannot read what it "
+            f"writes there. Choose another path than {folder}."
+        )
     is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not is_free and not (folder / "saved_model.pb").is_file():
         raise FileExistsError(
@@ -46,7 +54,7 @@ def saved_model(vae: VAE, path: str | os.PathLike[str], *, version: int = 1) -> 
     functions = endpoints(vae)
     with _files.replacing(folder) as new:
         write(functions | {"serving_default": functions["reconstruct"]}, new)
-        _write_warm_up(functions, new, Path(path).resolve().name)
+        _write_warm_up(functions, new, name or Path(path).resolve().name)
     return folder
 
 
@@ -57,7 +65,16 @@ def write(functions: dict[str, tf.types.experimental.ConcreteFunction], path: Pa
         for function in functions.values()
         for variable in function.variables  # pyright: ignore[reportAttributeAccessIssue]
     }
-    tf.saved_model.save(_Weights(list(variables.values())), str(path), signatures=functions)
+    try:
+        tf.saved_model.save(_Weights(list(variables.values())), str(path), signatures=functions)
+    except AssertionError as error:
+        raise ValueError(
+            "A network keeps state that is no variable, such as the table of a StringLookup, and cannot be "
+            "exported. Take its result as an input of the network instead. "
+            f"(TensorFlow: {str(error).splitlines()[0]})"
+        ) from error
+    except tf.errors.OpError as error:
+        raise OSError(f"{path} could not be written: {error.message.splitlines()[0]}") from error
 
 
 class _Weights(tf.Module):

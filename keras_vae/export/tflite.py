@@ -17,7 +17,7 @@ from keras_vae.export._audit import nodes
 from keras_vae.export._inputs import sample_inputs
 from keras_vae.export._quiet import quiet
 from keras_vae.export.endpoints import endpoints, input_specs, row_specs, trace
-from keras_vae.export.metadata import description, with_metadata
+from keras_vae.export.metadata import description, sealed, with_metadata
 from keras_vae.export.runtimes import LiteRTFile, require
 from keras_vae.export.saved_model import write
 from keras_vae.models import VAE
@@ -28,6 +28,7 @@ Functions: TypeAlias = dict[str, tf.types.experimental.ConcreteFunction]
 
 _CALIBRATION_ROWS = 256
 _FEW_WEIGHTS = 2**15
+_CONTROL_FLOW = re.compile(r"^(Stateless)?(While|If|Case)$|^TensorList")
 
 
 def tflite(
@@ -156,6 +157,8 @@ def convert(
     """The content of a .tflite file with these functions as its signatures, and what it says of itself."""
     for name, function in functions.items():
         _check_float32(name, function)
+        if quantization == "int8":
+            _check_straight(name, function)
     options: dict[str, Any] = {}
     if quantization == "int8":
         options["optimizations"] = [tf.lite.Optimize.DEFAULT]
@@ -184,7 +187,7 @@ def convert(
             raise ValueError(_refusal(error)) from error
     content = with_metadata(content, about or {})
     weights = QUANTIZATIONS[quantization]
-    return content if weights is None else _requantised(content, *weights)
+    return sealed(content if weights is None else _requantised(content, *weights))
 
 
 def _weights(num_bits: int, dtype: str = "INT", algorithm: str = "min_max_uniform_quantize"):
@@ -206,11 +209,11 @@ def _weights(num_bits: int, dtype: str = "INT", algorithm: str = "min_max_unifor
     }
 
 
-_AS_THEY_ARE = {"operation": "*", "algorithm_key": "no_quantize"}
+_HALVES = _weights(16, "FLOAT", "float_casting")
 
 QUANTIZATIONS: dict[str | None, tuple[dict[str, Any], dict[str, Any]] | None] = {
     None: None,
-    "float16": (_weights(16, "FLOAT", "float_casting"), _AS_THEY_ARE),
+    "float16": (_HALVES, _HALVES),
     "dynamic_int8": (_weights(8), _weights(8)),
     "int4": (_weights(4, algorithm="MSE"), _weights(8)),
     "int8": None,  # the converter's own: it has to see the activations
@@ -296,6 +299,17 @@ def _check_float32(name: str, function: tf.types.experimental.ConcreteFunction) 
                 f"{node.name!r}), and LiteRT's built-in ops in float32. Build the networks again "
                 "under the dtype policy 'float32', copy the weights (get_weights, set_weights), "
                 "and export that model; a SavedModel takes this one as it is."
+            )
+
+
+def _check_straight(name: str, function: tf.types.experimental.ConcreteFunction) -> None:
+    """Refuses loops and branches, on which the converter's calibration ends the process."""
+    for node in nodes(function):
+        if _CONTROL_FLOW.search(node.op):
+            raise ValueError(
+                f"The signature {name!r} has a loop or a branch, {node.op} at {node.name!r}, which cannot be "
+                "calibrated to eight bits. Unroll it (recurrent layers: unroll=True), or use "
+                'quantization="dynamic_int8".'
             )
 
 

@@ -173,6 +173,7 @@ def _keep_what_was_learned(run: Run, model: VAE, keep_best: KeepBest, console: C
         f"\nStopped by hand. Kept: {run.model_path} ({what}). "
         f"Go on with: keras-vae train --resume --output {run.path}",
         highlight=False,
+        markup=False,
     )
 
 

@@ -154,7 +154,7 @@ def export_run(
         formats=FORMATS if "all" in formats else tuple(dict.fromkeys(formats)),
         quantizations=quantised,
         data=data,
-        about={"name": run.data.name},
+        about={"name": run.config["data"]["name"]},
         **options,
     )
 

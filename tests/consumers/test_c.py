@@ -59,10 +59,13 @@ def test_litert_lists_signatures(litert, exported):
 def test_litert_says_what_is_wrong(litert, exported, tmp_path):
     file, out = exported / "model.tflite", tmp_path / "out.f32"
     (tmp_path / "z.f32").write_bytes(b"\0" * 30)
+    np.full(20, np.nan, np.float32).tofile(tmp_path / "nan.f32")
     for arguments, message in (
         ((KITS / "litert_c/vae.c",), "not a LiteRT file"),
+        ((file, "generate", 10**30, out), "the seed has to be an integer of 64 bits"),
+        ((file, "decode", tmp_path / "nan.f32", out), "NaN or infinite numbers"),
         ((file, "dekode", 7, out), "no such signature: dekode"),
-        ((file, "generate", "seven", out), "the seed has to be an integer: seven"),
+        ((file, "generate", "seven", out), "the seed has to be an integer of 64 bits: seven"),
         ((file, "decode", tmp_path / "none", out), "cannot read"),
         ((file, "decode", tmp_path / "z.f32", out), "a multiple of 80 bytes; 30 were given"),
         ((file, "generate", 7, tmp_path / "none/out.f32"), "cannot write"),
@@ -71,6 +74,23 @@ def test_litert_says_what_is_wrong(litert, exported, tmp_path):
         error = run(litert, *arguments, code=1, text=True).stderr
         assert f"vae: {message}" in error or message in error
     assert not out.exists()
+
+
+def test_litert_never_runs_a_damaged_file(litert, exported, tmp_path):
+    """Cut short anywhere, or with any byte changed: an error, no crash, and the old output stays."""
+    content = (exported / "model.tflite").read_bytes()
+    rng = np.random.default_rng(0)
+    out, damaged = tmp_path / "out.pgm", tmp_path / "damaged.tflite"
+    out.write_text("old")
+    for number in range(24):
+        at = int(rng.integers(len(content)))
+        changed = bytearray(content)
+        changed[at] ^= 1 << rng.integers(8)
+        damaged.write_bytes(content[:at] if number % 2 else changed)
+        error = run(litert, damaged, "generate", 7, out, code=1, text=True).stderr
+        assert "damaged" in error or "cut short" in error
+    assert out.read_text() == "old"
+    assert {path.name for path in tmp_path.iterdir()} == {"out.pgm", "damaged.tflite"}
 
 
 @pytest.mark.parametrize("seed", [7, -1, 2**40 + 3])
@@ -95,11 +115,16 @@ def test_tensorflow_decodes(saved_model, model, exported, tmp_path, z):
 def test_tensorflow_says_what_is_wrong(saved_model, exported, tmp_path):
     folder, out = exported / "saved_model/1", tmp_path / "out.f32"
     (tmp_path / "z.f32").write_bytes(b"\0" * 30)
+    np.full(20, np.nan, np.float32).tofile(tmp_path / "nan.f32")
     for arguments, message in (
         ((tmp_path, "generate", 7, 9, out), "Could not find SavedModel"),
-        ((folder, "generate", "seven", 9, out), "the seed has to be an integer: seven"),
+        ((folder, "generate", "seven", 9, out), "the seed has to be an integer of 64 bits: seven"),
         ((folder, "decode", tmp_path / "z.f32", out), "holds 30 bytes; a row of latents is 80"),
         ((folder, "dekode", 7, out), "usage"),
+        ((folder, "generate", 10**30, 9, out), "the seed has to be an integer of 64 bits"),
+        ((folder, "generate", 7, 0, out), "the number has to be an integer of at least 1"),
+        ((folder, "generate", 7, 99999999999, out), "the number has to be an integer"),
+        ((folder, "decode", tmp_path / "nan.f32", out), "NaN or infinite numbers"),
         ((folder, "generate", 7, 9, tmp_path / "none/out.f32"), "cannot write"),
     ):
         assert message in run(saved_model, *arguments, code=1, text=True).stderr

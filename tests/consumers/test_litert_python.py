@@ -81,6 +81,38 @@ def test_the_program_lists_generates_decodes_and_encodes(model, exported, tmp_pa
     with np.load(tmp_path / "e.npz") as encoded:
         np.testing.assert_allclose(encoded["location"], model.embed(x), atol=1e-5)
     assert b"needs --output" in python(KIT, file, "generate", code=2).stderr
+    assert b"needs --latents" in python(KIT, file, "decode", "--output", "d.npy", code=2).stderr
+
+
+def test_the_program_says_what_is_wrong(exported, tmp_path, z):
+    arrays = {"z": z, "narrow": z[:, :7], "nan": np.nan * z, "none": z[:0]}
+    for name, array in arrays.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    content = (exported / "model.tflite").read_bytes()
+    (tmp_path / "cut.tflite").write_bytes(content[: len(content) // 2])
+    (tmp_path / "changed.tflite").write_bytes(content[:-9] + b"123456789")
+    file, out = exported / "model.tflite", tmp_path / "old.npy"
+    out.write_text("old")
+    for arguments, message in (
+        ((tmp_path / "nowhere.tflite",), "nowhere.tflite"),
+        ((KIT,), "not a LiteRT file"),
+        ((tmp_path / "cut.tflite",), "damaged"),
+        ((tmp_path / "changed.tflite",), "damaged"),
+        ((exported / "model_int8.tflite", "generate"), "no signature 'generate', but ['decode'"),
+        ((file, "generate", "--seed", 2**64), "64 bits"),
+        (
+            (file, "decode", "--latents", tmp_path / "narrow.npy"),
+            "shape ['rows', 20]. Received: [5, 7]",
+        ),
+        ((file, "decode", "--latents", tmp_path / "nan.npy"), "finite"),
+        ((file, "decode", "--latents", tmp_path / "none.npy"), "Received: [0, 20]"),
+        ((file, "decode", "--latents", tmp_path / "nowhere.npy"), "nowhere.npy"),
+    ):
+        error = python(KIT, *arguments, "--output", out, code=1, text=True).stderr
+        assert "Traceback" not in error
+        assert error.splitlines()[-1].startswith("vae: ")
+        assert message in error
+    assert out.read_text() == "old"
 
 
 def test_tensorflow_is_not_imported(exported):

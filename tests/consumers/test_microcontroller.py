@@ -107,6 +107,27 @@ def test_tflite_micro_gives_what_litert_gives(kit, files, per_tensor):
     assert np.ptp(received) > 100
 
 
+def test_what_does_not_run_is_named_and_nothing_is_written(kit, tmp_path):
+    """A decoder of an op that tflite-micro has no kernel for."""
+    import keras
+
+    from keras_vae import VAE, likelihoods, networks
+
+    encoder, _ = networks.mlp(6, 3, hidden=4)
+    z = keras.Input((3,), name="z")
+    h = keras.layers.Dense(6)(z)
+    decoder = keras.Model(z, keras.ops.where(h > 0, h, 2 * h))
+    file = export.tflite(
+        VAE(encoder, decoder, likelihood=likelihoods.Bernoulli()),
+        tmp_path / "decoder.tflite",
+        "int8",
+        signatures=["decode"],
+        integer_io=True,
+    )
+    with pytest.raises(kit.DoesNotRun):
+        kit.least_arena(file, 3)
+
+
 @pytest.mark.parametrize("per_tensor", [False, True])
 def test_the_arena_is_the_least_that_works(kit, files, per_tensor):
     file, q = files[per_tensor], np.zeros((1, 20), np.int8)
@@ -133,7 +154,8 @@ def test_the_readme_states_what_was_measured(kit, files):
 def test_c_source_compiles_to_the_same_bytes(kit, files, tmp_path):
     need("gcc")
     content = files[True].read_bytes()
-    header = kit.c_header("vae_decoder", content, kit.ends(files[True]), 3072)
+    meanings = {"z": "latents", "mean": "values in [0, 1]"}
+    header = kit.c_header("vae_decoder", content, kit.ends(files[True]), 3072, meanings)
     (tmp_path / "vae_decoder.h").write_text(header)
     (tmp_path / "vae_decoder.c").write_text(kit.c_source("vae_decoder", content))
     (tmp_path / "main.c").write_text(
@@ -166,7 +188,11 @@ def test_the_program_writes_c_for_a_run(model, tmp_path):
     assert (tmp_path / "firmware/vae_decoder.c").stat().st_size > 1000
     grey = training.Recipe(data=str(tmp_path / "images.npy"), protocol="grey", **small)
     training.train(grey, tmp_path / "grey", console=Console(quiet=True))
-    error = python(KIT, tmp_path / "grey", "--output", tmp_path / "g", code=1, text=True).stderr
-    assert "tflite-micro cannot run this decoder: Didn't find op" in error
+    python(KIT, tmp_path / "grey", "--output", tmp_path / "g")
+    for name, words in (("firmware", "latents; the prior is StandardNormal"), ("g", "in [0, 1]")):
+        assert words in (tmp_path / name / "vae_decoder.h").read_text()
+    error = python(KIT, tmp_path / "none", "--output", tmp_path / "f", code=1, text=True).stderr
+    assert "There is no run folder" in error
+    assert not (tmp_path / "f").exists()
     error = python(KIT, tmp_path, "--output", tmp_path / "f", "--name", "a-b", code=2).stderr
     assert b"C identifier" in error

@@ -23,6 +23,27 @@ def test_generate_and_decode(model, exported, tmp_path, z):
     assert np.abs(last - 255 * model.generate(10, 0)[9, ..., 0]).max() < 0.51
 
 
+def test_the_program_says_what_is_wrong(exported, tmp_path, z):
+    np.save(tmp_path / "narrow.npy", z[:, :7])
+    np.save(tmp_path / "nan.npy", np.nan * z)
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "generate.onnx").write_bytes(b"\x08\x07damaged")
+    onnx, out = exported / "onnx", tmp_path / "old.npy"
+    out.write_text("old")
+    for arguments, message in (
+        ((tmp_path, "generate"), "no signature 'generate'"),
+        ((tmp_path / "damaged", "generate"), "not an ONNX file, or damaged"),
+        ((onnx, "generate", "--number", 0), "at least 1"),
+        ((onnx, "generate", "--seed", -(2**64)), "64 bits"),
+        ((onnx, "decode", "--latents", tmp_path / "narrow.npy"), "decode cannot run"),
+        ((onnx, "decode", "--latents", tmp_path / "nan.npy"), "finite"),
+    ):
+        error = python(KIT, *arguments, "--output", out, code=1, text=True).stderr
+        assert error.startswith("vae: ")
+        assert message in error
+    assert out.read_text() == "old"
+
+
 def test_tensorflow_is_not_imported(exported):
     program = (
         f"import sys; sys.path.insert(0, {str(KIT.parent)!r}); import vae; "

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import numpy as np
@@ -104,15 +105,73 @@ def test_every_signature_over_the_wire(server, client, model, z, x, protocol):
 def test_bad_requests_are_answered_with_the_reason(server, client, z, protocol):
     from tritonclient.utils import InferenceServerException
 
+    seed, one = client.seed_words(7), np.array(1, np.int32)
     for signature, inputs, message in (
         ("dekode", {"z": z}, "no signature 'dekode'.*'decode'"),
         ("decode", {"x": z}, r"takes the inputs \['z'\].*\['x'\]"),
-        ("decode", {"z": z[:, :7]}, "decode cannot run"),
+        ("decode", {"z": z[:, :7]}, r"decode cannot run: z takes float32 of shape \(None, 20\)"),
+        ("decode", {"z": z.astype(np.int32).reshape(-1)}, "decode cannot run"),
+        (
+            "generate",
+            {"num_samples": np.array(0, np.int32), "seed": seed},
+            "num_samples.*at least 1",
+        ),
+        ("generate", {"num_samples": np.array(2.7, np.float32), "seed": seed}, "takes int32"),
+        ("generate", {"num_samples": one, "seed": np.array([1.5, 2.5], np.float32)}, "takes int32"),
+        ("generate", {"num_samples": one, "seed": np.array([1, 2, 3], np.int32)}, r"shape \(2,\)"),
+        (
+            "generate",
+            {"num_samples": one, "seed": np.array([2**33, 0])},
+            "integers that int32 cannot",
+        ),
+        ("generate", {"num_samples": one, "seed": np.array([True, False])}, "takes int32"),
+        *(
+            [("decode", {"z": np.full((1, 20), np.nan, "f")}, "NaN")]
+            if protocol == "v2-grpc"
+            else []
+        ),
     ):
         with pytest.raises(InferenceServerException, match=message):
             client.call(protocol, server[protocol], signature, inputs)
     received = client.call(protocol, server[protocol], "decode", {"z": z})
     assert received["mean"].shape == (5, 28, 28, 1), "and the server goes on"
+
+
+def test_a_malformed_request_is_a_bad_request_without_a_traceback(server):
+    tensor = {"name": "z", "shape": [2, 4], "datatype": "FP32", "data": [1, 2, 3]}
+    body = {"inputs": [tensor], "parameters": {"signature_name": "decode"}}
+    request = urllib.request.Request(
+        f"http://{server['v2-rest']}/v2/models/vae/infer",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    assert caught.value.code == 400
+    answer = caught.value.read().decode()
+    assert "decode cannot run" in answer
+    assert "Traceback" not in answer
+
+
+def test_the_program_says_what_the_server_says(server, tmp_path):
+    np.save(tmp_path / "z.npy", np.zeros((2, 7), np.float32))
+    np.save(tmp_path / "nan.npy", np.full((2, 20), np.nan, np.float32))
+    out = ("--output", tmp_path / "out.npy")
+    for arguments, message in (
+        (("decode", "--input", tmp_path / "z.npy"), "shape (None, 20)"),
+        (("decode", "--input", tmp_path / "nan.npy"), "NaN"),
+        (("generate", "--number", "-3"), "at least 1"),
+        (("generate", "--seed", 2**64), "64 bits"),
+        (("decode", "--input", tmp_path / "none.npy"), "none.npy"),
+    ):
+        words = (*arguments, "--server", "v2-grpc", "--address", server["v2-grpc"], *out)
+        error = python(KIT / "client.py", *words, code=1, text=True).stderr
+        assert error.startswith("client: ")
+        assert message in error
+        assert "Traceback" not in error
+    (port,) = free_ports(1)
+    words = ("generate", "--server", "v2-rest", "--address", f"127.0.0.1:{port}", *out)
+    assert python(KIT / "client.py", *words, code=1, text=True).stderr.startswith("client: ")
 
 
 def test_the_program_calls_the_server(server, model, tmp_path, z):

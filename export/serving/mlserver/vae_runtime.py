@@ -3,6 +3,7 @@
 The request's parameter `signature_name` says which signature runs; `serving_default` otherwise.
 """
 
+import numpy as np
 import tensorflow as tf
 from mlserver import MLModel, types
 from mlserver.codecs import NumpyCodec
@@ -12,9 +13,27 @@ from mlserver.utils import get_model_uri
 BAD_REQUEST = 400
 
 
-def _shaped(array, spec):
-    """The array, or, where the signature takes a scalar, its only number: the protocol has none."""
-    return array.reshape(()) if spec.shape.rank == 0 else array
+def _tensor(name, request, spec):
+    """What a request gives for an input, or a `ValueError` where the signature cannot take it as it is."""
+    array = NumpyCodec.decode_input(request)
+    if spec.shape.rank == 0 and array.size == 1:  # the protocol has no scalars
+        array = array.reshape(())
+    wanted = np.dtype(spec.dtype.as_numpy_dtype)
+    is_kind = np.can_cast(array.dtype, wanted, "same_kind")
+    is_kind &= (array.dtype.kind == "b") == (wanted.kind == "b")
+    if not is_kind or not spec.shape.is_compatible_with(array.shape):
+        raise ValueError(
+            f"{name} takes {wanted} of shape {spec.shape}. Received: {array.dtype} of shape {array.shape}"
+        )
+    with np.errstate(over="ignore"):
+        value = array.astype(wanted)
+    if wanted.kind == "f" and not np.isfinite(value).all():
+        raise ValueError(f"{name} holds NaN or infinite values")
+    if wanted.kind in "iu" and (value != array).any():
+        raise ValueError(f"{name} holds integers that {wanted} cannot")
+    if name == "num_samples" and value < 1:
+        raise ValueError(f"{name} has to be at least 1. Received: {value}")
+    return tf.constant(value)
 
 
 def _output(name, array) -> types.ResponseOutput:
@@ -43,17 +62,14 @@ class SavedModelRuntime(MLModel):
                 BAD_REQUEST,
             )
         specs = signatures[wanted].structured_input_signature[1]
-        arrays = {tensor.name: NumpyCodec.decode_input(tensor) for tensor in payload.inputs}
-        if set(arrays) != set(specs):
+        given = {request.name: request for request in payload.inputs}
+        if set(given) != set(specs):
             raise MLServerError(
-                f"{wanted} takes the inputs {sorted(specs)}. Received: {sorted(arrays)}",
+                f"{wanted} takes the inputs {sorted(specs)}. Received: {sorted(given)}",
                 BAD_REQUEST,
             )
         try:
-            inputs = {
-                name: tf.constant(_shaped(arrays[name], spec), spec.dtype)
-                for name, spec in specs.items()
-            }
+            inputs = {name: _tensor(name, given[name], spec) for name, spec in specs.items()}
             outputs = signatures[wanted](**inputs)
         except (TypeError, ValueError, tf.errors.InvalidArgumentError) as error:
             raise MLServerError(f"{wanted} cannot run: {error}", BAD_REQUEST) from error

@@ -1,0 +1,13 @@
+"""What a benchmark ran on."""
+
+import os
+import platform
+from pathlib import Path
+
+
+def describe() -> dict[str, str | int | None]:
+    """The processor and the number of cores, for a results file."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {"machine": (names or [platform.processor()])[0], "cores": os.cpu_count()}
