@@ -17,7 +17,7 @@ from keras_vae import (
     posteriors,
     priors,
 )
-from keras_vae.models import VAE, LatentVariableModel
+from keras_vae.models import VAE, LatentVariableModel, load_model
 from keras_vae.sampling import Sampling
 
 __version__ = "0.1.0"
@@ -31,6 +31,7 @@ __all__ = [
     "evaluation",
     "export",
     "likelihoods",
+    "load_model",
     "networks",
     "objectives",
     "pictures",

@@ -116,6 +116,15 @@ def write(path: str | os.PathLike[str], content: bytes | str) -> None:
         new.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def check_fits(path: str | os.PathLike[str], num_bytes: int) -> None:
+    """Raises `ValueError` where a file claims to hold more than this machine's memory."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if num_bytes > memory:
+        raise ValueError(
+            f"{path} says that it holds {num_bytes:,} bytes, more than this machine's memory of {memory:,}."
+        )
+
+
 def marker(kind: str) -> dict[str, Any]:
     """What config.json says of a folder of ours: what it is, and what it was made with."""
     names = (

@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from keras_vae._files import check_fits
 from keras_vae.data.examples import Array
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -47,13 +48,15 @@ def read_idx(path: str | os.PathLike[str], *, sha256: str | None = None) -> Arra
         )
     with _opened(io.BytesIO(content)) as stream:
         dtype, shape = _read_header(stream, path)
-        data = _read_all(stream, path)
-    expected = dtype.itemsize * math.prod(shape)
+        expected = dtype.itemsize * math.prod(shape)
+        check_fits(path, expected)
+        data = _read_all(stream, path, expected + 1)  # however much a damaged one unpacks to
     if len(data) != expected:
+        found = f"{len(data):,} bytes" if len(data) < expected else "more"
         fault = "is cut short" if len(data) < expected else "goes on after its values"
         raise ValueError(
             f"{path} {fault}. Expected {expected:,} bytes for shape {shape} of "
-            f"{dtype.name}. Received: {len(data):,} bytes. Get the file anew."
+            f"{dtype.name}. Received: {found}. Get the file anew."
         )
     values = np.frombuffer(data, dtype).reshape(shape)
     return values.astype(dtype.newbyteorder("="), copy=False)

@@ -1,6 +1,7 @@
 """Models: an abstract base that owns training, and one final class per model structure."""
 
 from keras_vae.models._base import LatentVariableModel
+from keras_vae.models.loading import load_model
 from keras_vae.models.vae import VAE
 
-__all__ = ["VAE", "LatentVariableModel"]
+__all__ = ["VAE", "LatentVariableModel", "load_model"]

@@ -227,6 +227,12 @@ class LatentVariableModel(keras.Model, abc.ABC):
 
     # Keras life cycle.
 
+    def get_compile_config(self):
+        """An optimiser that has made no step yet is saved with a state like any other."""
+        if self.compiled:
+            self.optimizer.build(self.trainable_variables)
+        return super().get_compile_config()
+
     def replace(self, **parts) -> Self:
         """A new model over the same layers with some parts exchanged; step and draws are copied.
 

@@ -9,11 +9,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-import keras
-
 from keras_vae import _files
 from keras_vae.data import Splits
-from keras_vae.models import VAE
+from keras_vae.models import VAE, load_model
 from keras_vae.training.recipe import Recipe
 
 
@@ -102,21 +100,13 @@ class Run:
 
     @functools.cached_property
     def model(self) -> VAE:
-        """The best model, loaded in Keras's safe mode."""
+        """The best model."""
         if not self.model_path.exists():
             raise FileNotFoundError(
                 f"{self.path} holds no model.keras: no epoch was completed, or the file was taken away. "
                 f"To train it: keras-vae train --resume --output {self.path}"
             )
-        try:
-            model = keras.saving.load_model(self.model_path, safe_mode=True)
-        except OSError as error:
-            raise OSError(f"{self.model_path} cannot be read: {error}.") from error
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise ValueError(
-                f"{self.model_path} cannot be loaded; it is damaged. ({reason})"
-            ) from error
+        model = load_model(self.model_path)
         if not isinstance(model, VAE):
             raise ValueError(
                 f"{self.model_path} holds a {type(model).__name__}. Expected a keras_vae.VAE."
@@ -168,5 +158,5 @@ class Run:
             if missing := {"epoch", *terms, *(f"val_{term}" for term in terms)} - set(history):
                 raise ValueError(f"it has no column {', '.join(sorted(missing))}")
             return history
-        except ValueError as error:
+        except (ValueError, csv.Error) as error:
             raise ValueError(f"{path} is damaged: {error}. --resume writes it anew.") from error

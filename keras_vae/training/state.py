@@ -47,17 +47,14 @@ class TrainingState(keras.callbacks.Callback):
             ValueError: where all are damaged, or those of another model.
         """
         for path in reversed(self._files()):
-            content = path.read_bytes()
-            body, digest = content[:-_DIGEST], content[-_DIGEST:]
-            if hashlib.sha256(body).digest() != digest:
+            try:
+                record, values = _read(path.read_bytes())
+            except Exception:  # whatever the damage leads to
                 warnings.warn(
                     f"{path} is damaged; falling back to the state before it.", stacklevel=2
                 )
                 continue
-            with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
-                record = json.loads(arrays["record"].tobytes())
-                variables = self._variables(model)
-                values = [arrays[f"variable_{i}"] for i in range(len(arrays.files) - 1)]
+            variables = self._variables(model)
             if [v.shape for v in values] != [tuple(v.shape) for v in variables]:
                 raise ValueError(
                     f"{path} was written by a different model: its weights have other shapes."
@@ -109,3 +106,15 @@ class TrainingState(keras.callbacks.Callback):
     def _variables(model):
         model.optimizer.build(model.trainable_variables)
         return [*model.variables, *model.optimizer.variables]
+
+
+def _read(content: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """The record and the variables of a state file, or an error of whatever kind."""
+    body, digest = content[:-_DIGEST], content[-_DIGEST:]
+    if hashlib.sha256(body).digest() != digest:
+        raise ValueError("the SHA-256 at its end is not that of what is before it")
+    with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
+        record = json.loads(arrays["record"].tobytes())
+        values = [arrays[f"variable_{i}"] for i in range(len(arrays.files) - 1)]
+    _ = record["callbacks"], record["stopped"], record["epochs"]
+    return record, values
