@@ -198,12 +198,16 @@ class Reference:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Reference":
+        """Reads what `save` wrote; `ValueError` where it is something else."""
         parts: dict[str, dict[str, Arrays]] = {"inputs": {}, "outputs": {}}
         content = io.BytesIO(Path(path).read_bytes())
-        with np.load(content, allow_pickle=False) as arrays:
-            for key in arrays.files:
-                signature, kind, name = key.split("/")
-                parts[kind].setdefault(signature, {})[name] = arrays[key]
+        try:
+            with np.load(content, allow_pickle=False) as arrays:
+                for key in arrays.files:
+                    signature, kind, name = key.split("/")
+                    parts[kind].setdefault(signature, {})[name] = arrays[key]
+        except Exception as error:  # whatever the damage leads to
+            raise ValueError(f"{path} is damaged: {error}") from error
         return cls(**parts)
 
 

@@ -48,8 +48,8 @@ class TrainingState(keras.callbacks.Callback):
         """
         for path in reversed(self._files()):
             try:
-                record, values = _read(path.read_bytes())
-            except Exception:  # whatever the damage leads to
+                record, values = read_state(path.read_bytes())
+            except ValueError:
                 warnings.warn(
                     f"{path} is damaged; falling back to the state before it.", stacklevel=2
                 )
@@ -108,13 +108,16 @@ class TrainingState(keras.callbacks.Callback):
         return [*model.variables, *model.optimizer.variables]
 
 
-def _read(content: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """The record and the variables of a state file, or an error of whatever kind."""
+def read_state(content: bytes) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """The record and the variables of a state file; `ValueError` where it is damaged."""
     body, digest = content[:-_DIGEST], content[-_DIGEST:]
     if hashlib.sha256(body).digest() != digest:
-        raise ValueError("the SHA-256 at its end is not that of what is before it")
-    with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
-        record = json.loads(arrays["record"].tobytes())
-        values = [arrays[f"variable_{i}"] for i in range(len(arrays.files) - 1)]
-    _ = record["callbacks"], record["stopped"], record["epochs"]
+        raise ValueError("The SHA-256 at the end of the state is not that of what is before it.")
+    try:
+        with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
+            record = json.loads(arrays["record"].tobytes())
+            values = [arrays[f"variable_{i}"] for i in range(len(arrays.files) - 1)]
+        _ = record["callbacks"], record["stopped"], record["epochs"]
+    except Exception as error:  # whatever the damage leads to
+        raise ValueError(f"The state is not one that was written here: {error}") from error
     return record, values
