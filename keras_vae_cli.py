@@ -27,6 +27,7 @@ app = typer.Typer(
 console = Console()
 errors = Console(stderr=True)
 
+LogFormat = enum.StrEnum("LogFormat", ["text", "json"])
 Format = enum.StrEnum("Format", ["saved_model", "tflite", "onnx", "all"])
 Quantization = enum.StrEnum("Quantization", ["none", "float16", "dynamic_int8", "int8", "int4"])
 RunArgument = Annotated[Path, typer.Argument(help="A run folder that `keras-vae train` made.")]
@@ -161,6 +162,9 @@ def train(
         str,
         typer.Option(help="none, mirrored (this machine's devices) or multiworker (TF_CONFIG)."),
     ] = "none",
+    log_format: Annotated[
+        LogFormat, typer.Option(help="A progress bar, or a JSON object per line.")
+    ] = LogFormat.text,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --output.")
     ] = False,
@@ -175,7 +179,7 @@ def train(
     given = [
         f"--{name.replace('_', '-')}"
         for name in context.params
-        if name not in ("output", "resume", "strategy")
+        if name not in ("output", "resume", "strategy", "log_format")
         and context.get_parameter_source(name).name == "COMMANDLINE"  # pyright: ignore[reportOptionalMemberAccess]
     ]
     if resume and given:
@@ -211,14 +215,18 @@ def train(
             )
     try:
         if recipe is None:
-            run = training.resume(output, strategy=where, console=console)
+            training.resume(output, strategy=where, console=console, log_format=log_format)
         else:
-            run = training.train(
-                recipe, output, overwrite=overwrite, strategy=where, console=console
+            training.train(
+                recipe,
+                output,
+                overwrite=overwrite,
+                strategy=where,
+                console=console,
+                log_format=log_format,
             )
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    _say(f"{run.path}: see report.md; next: keras-vae evaluate {run.path}")
 
 
 def _sizes(text: str | None) -> tuple[int, ...] | None:
@@ -256,6 +264,7 @@ def evaluate(
     result = evaluate_run(opened, num_samples=num_samples, split=split, limit=limit, seed=seed)
     console.print(_rows(result.rows(), "", "nats per example", "standard error"))
     _say(result.estimate)
+    _say(f"active units: {result.active_units} of {opened.model.latent_dim}")
     result.write(opened)
 
 

@@ -102,6 +102,7 @@ def test_evaluate_reports_and_records(cli, run):
     assert record["num_samples"] == 50
     assert record["num_examples"] == 20
     assert f"{-record['log_likelihood']:.2f}" in out
+    assert f"active units: {record['active_units']} of 3" in out
     assert record["bits_per_dim"] == pytest.approx(-record["log_likelihood"] / np.log(2) / 64)
     again = cli("evaluate", run, "--num-samples", 50, "--limit", 20)
     assert (

@@ -148,3 +148,30 @@ def test_training_from_a_wrong_start_reaches_the_closed_form():
     model.fit(x, batch_size=200, epochs=30, verbose=0)
     estimate = evaluation.log_likelihood(model, x[:500], 500, progress=False)
     assert estimate.mean == pytest.approx(oracle.log_prob(x[:500]).mean(), abs=0.05)
+
+
+def test_use_of_the_latents():
+    """Rates add up to the objective's; a dimension that the encoder ignores is not active."""
+    model, x = oracle.vae(), oracle.sample(1200)
+    use = evaluation.latent_use(model, x)
+    np.testing.assert_allclose(use.variance, np.var(model.embed(x), axis=0), rtol=1e-5)
+    rate = float(ELBO()(model, x)["rate"])
+    assert float(np.sum(use.rate)) == pytest.approx(rate, rel=1e-5)
+    assert use.num_active == len(use.rate)
+    kernel, bias = model.encoder.layers[-1].get_weights()
+    kernel[:, 0] = 0.0  # of the location of the first dimension
+    model.encoder.layers[-1].set_weights([kernel, bias])
+    assert evaluation.latent_use(model, x).num_active == len(use.rate) - 1
+    with pytest.raises(ValueError, match="at least 2 examples"):
+        evaluation.latent_use(model, x[:1])
+
+
+def test_a_mixture_prior_has_no_rate_by_dimension():
+    model = oracle.vae()
+    other = type(model)(
+        model.encoder,
+        model.decoder,
+        likelihood=model.likelihood,
+        prior=priors.NormalMixture(model.latent_dim, num_components=2),
+    )
+    assert evaluation.latent_use(other, oracle.sample(10)).rate is None

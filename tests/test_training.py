@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import errno
+import io
 import json
 import os
 import random
@@ -17,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 
 from keras_vae import training
-from keras_vae.training import Recipe, Run, TrainingDiverged, callbacks
+from keras_vae.training import Recipe, Run, TrainingDiverged, callbacks, logs
 from keras_vae.training.recipe import adam, steps_per_execution
 
 QUIET = Console(quiet=True)
@@ -96,11 +97,31 @@ def test_tensorboard_has_terms_and_pictures(run):
     events.Reload()
     tags = events.Tags()
     scalars, images = {"loss", "val_negative_elbo", "learning_rate"}, {"samples", "reconstructions"}
-    assert scalars | images <= set(tags["tensors"])
+    latents = {"active_units", "rate_per_dimension", "steps_per_second"}
+    assert scalars | images | latents <= set(tags["tensors"])
     assert len(events.Tensors("loss")) == 4
     width, height, *pictures = events.Tensors("samples")[-1].tensor_proto.string_val
     assert (int(width), int(height)) == (8 * 10 + 2, 4 * 10 + 2), "30 validation images"
     assert pictures[0].startswith(b"\x89PNG")
+
+
+def test_a_log_for_programs(recipe, tmp_path, monkeypatch):
+    """Every line is an object; what they say is what the history holds."""
+
+    def said(call):
+        text = io.StringIO()
+        call(Console(file=text, width=40))
+        return [json.loads(line) for line in text.getvalue().splitlines()]
+
+    path = tmp_path / "run"
+    lines = said(lambda c: training.train(recipe, path, console=c, log_format="json"))
+    assert [line["event"] for line in lines] == ["epoch"] * 4 + ["finished"]
+    history = Run(path).history()
+    for column in ("loss", "val_negative_elbo", "epoch"):
+        assert [line[column] for line in lines[:-1]] == history[column]
+    assert all(line["steps_per_second"] > 0 for line in lines[:-1])
+    lines = said(lambda c: training.resume(path, console=c, log_format="json"))
+    assert [line["event"] for line in lines] == ["resumed", "finished"]
 
 
 def test_the_same_recipe_gives_the_same_run(run, recipe, tmp_path):
@@ -220,7 +241,7 @@ def test_warm_up_is_chosen_by_the_bound_that_is_not_annealed(recipe, tmp_path):
 def test_a_loss_that_becomes_nan_stops_the_run_and_keeps_the_last_good_model(
     recipe, tmp_path, monkeypatch
 ):
-    class Poison(callbacks.ProgressBar):
+    class Poison(logs.TextLog):
         """Spoils a weight at the start of the third epoch."""
 
         def on_epoch_begin(self, epoch, logs=None):
@@ -229,7 +250,7 @@ def test_a_loss_that_becomes_nan_stops_the_run_and_keeps_the_last_good_model(
                 bias = self.model.decoder.layers[-2].bias
                 bias.assign(np.full(bias.shape, np.nan))
 
-    monkeypatch.setattr("keras_vae.training.loop.ProgressBar", Poison)
+    monkeypatch.setitem(logs.LOGS, "text", Poison)
     with pytest.raises(
         TrainingDiverged, match=r"NaN or infinite in epoch 3\..*kept in .*model\.keras"
     ):
@@ -330,7 +351,7 @@ def test_unfit_run_folders_say_what_is_wrong(run, recipe, images, tmp_path):
     model = run.model_path.read_bytes()
     for content in (b"", b"not a zip", model[: len(model) // 2]):
         (broken / "model.keras").write_bytes(content)
-        with pytest.raises(ValueError, match=r"model\.keras cannot be loaded; it is damaged"):
+        with pytest.raises(ValueError, match=r"model\.keras cannot be loaded: it is damaged"):
             _ = Run(broken).model
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(broken / "model.keras")
     with pytest.raises(ValueError, match="holds a Sequential"):

@@ -1,5 +1,6 @@
 """Evaluation that can be compared: likelihoods in nats with their errors, k stated always."""
 
+from keras_vae.evaluation.latents import LatentUse, latent_use
 from keras_vae.evaluation.likelihood import LogLikelihood, log_likelihood
 
-__all__ = ["LogLikelihood", "log_likelihood"]
+__all__ = ["LatentUse", "LogLikelihood", "latent_use", "log_likelihood"]

@@ -1,5 +1,6 @@
 """Training runs: a recipe in words, a folder that can be resumed, evaluated and exported."""
 
+from keras_vae.training.logs import LOGS
 from keras_vae.training.loop import resume, train
 from keras_vae.training.recipe import LIKELIHOODS, NETWORKS, OBJECTIVES, PRIORS, Recipe
 from keras_vae.training.run import Run, TrainingDiverged
@@ -7,6 +8,7 @@ from keras_vae.training.strategies import STRATEGIES, make_strategy
 
 __all__ = [
     "LIKELIHOODS",
+    "LOGS",
     "NETWORKS",
     "OBJECTIVES",
     "PRIORS",

@@ -1,19 +1,19 @@
-"""What watches a run: validation and the best model, divergence, progress, pictures for
-TensorBoard.
-"""
+"""What watches a run: validation and the best model, divergence, speed, pictures for TensorBoard."""
 
 import math
+import time
 
 import keras
 import numpy as np
 import tensorflow as tf
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from keras_vae import pictures
 from keras_vae.data import Splits
+from keras_vae.evaluation import latent_use
 from keras_vae.models import VAE
 from keras_vae.training.run import Run, TrainingDiverged
+
+_WATCHED = 500  # validation examples that the use of the latent dimensions is measured on
 
 
 class KeepBest(keras.callbacks.Callback):
@@ -56,57 +56,54 @@ class StopAtNaN(keras.callbacks.Callback):
             raise TrainingDiverged(self.run, self.epoch, f"the loss, by step {step:,},")
 
 
-class ProgressBar(keras.callbacks.Callback):
-    """One bar for the run, with the time left, and one line for every epoch done."""
+class Stopwatch:
+    """Steps per second of an epoch's training, without what happens at its end."""
 
-    def __init__(self, epochs: int, steps_per_epoch: int, monitor: str, console: Console):
-        super().__init__()
-        self.epochs, self.steps, self.monitor = epochs, steps_per_epoch, monitor
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[nats]}"),
-            console=console,
-        )
-        self.task = self.bar.add_task("steps", total=epochs * steps_per_epoch, nats="")
-        self.epoch = 0
+    def __init__(self):
+        self.start()
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-        self.bar.update(
-            self.task, description=f"epoch {epoch + 1}/{self.epochs}", completed=epoch * self.steps
-        )
+    def start(self) -> None:
+        self.begun = self.last = time.perf_counter()
+        self.steps = 0
 
-    def on_train_batch_end(self, batch, logs=None):
-        done = self.epoch * self.steps + batch + 1
-        self.bar.update(self.task, completed=done, nats=f"{logs[self.monitor]:.2f} nats")
+    def count(self, steps: int) -> None:
+        self.last, self.steps = time.perf_counter(), steps
 
-    def on_epoch_end(self, epoch, logs=None):
-        self.bar.console.print(
-            f"epoch {epoch + 1:>{len(str(self.epochs))}}/{self.epochs}  {self.monitor}: "
-            f"train {logs[self.monitor]:.2f}, validation {logs[f'val_{self.monitor}']:.2f} nats",
-            highlight=False,
-        )
+    @property
+    def steps_per_second(self) -> float:
+        return self.steps / max(self.last - self.begun, 1e-9)
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Writes each epoch's terms, learning rate, and grids of samples and reconstructions for
-    TensorBoard.
+    """Writes each epoch's terms, learning rate, speed, use of the latent dimensions, and grids of samples
+    and reconstructions for TensorBoard.
     """
 
     def __init__(self, run: Run, vae: VAE, splits: Splits, num_images: int = 32):
         super().__init__()
         self.vae, self.value_range = vae, run.value_range
         self.writer = tf.summary.create_file_writer(str(run.path / "tensorboard"))
-        self.originals = splits.examples("validation", min(num_images, splits.num_validation))
+        self.watched = splits.examples("validation", min(_WATCHED, splits.num_validation))
+        self.originals = self.watched[:num_images]
+        self.stopwatch = Stopwatch()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.stopwatch.start()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.stopwatch.count(batch + 1)
 
     def on_epoch_end(self, epoch, logs=None):
         with self.writer.as_default(step=epoch + 1):
             for term, value in logs.items():
                 tf.summary.scalar(term, value)
             tf.summary.scalar("learning_rate", self.vae.optimizer.learning_rate)
+            tf.summary.scalar("steps_per_second", self.stopwatch.steps_per_second)
+            if len(self.watched) > 1:
+                use = latent_use(self.vae, self.watched)
+                tf.summary.scalar("active_units", use.num_active)
+                if use.rate is not None:
+                    tf.summary.histogram("rate_per_dimension", use.rate)
             if pictures.is_image(self.originals.shape[1:]):
                 samples = self.vae.generate(len(self.originals), seed=0)
                 again = self.vae.reconstruct(self.originals)

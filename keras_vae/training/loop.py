@@ -12,7 +12,8 @@ from keras_vae import _files, pictures, reports
 from keras_vae.data import Splits
 from keras_vae.data.sources import absolute
 from keras_vae.models import VAE
-from keras_vae.training.callbacks import KeepBest, ProgressBar, StopAtNaN, TensorBoard
+from keras_vae.training.callbacks import KeepBest, StopAtNaN, TensorBoard
+from keras_vae.training.logs import LOGS
 from keras_vae.training.recipe import Recipe
 from keras_vae.training.run import Run
 from keras_vae.training.state import TrainingState
@@ -26,6 +27,7 @@ def train(
     overwrite: bool = False,
     strategy: tf.distribute.Strategy | None = None,
     console: Console | None = None,
+    log_format: str = "text",
 ) -> Run:
     """Trains a model from scratch and writes a run folder.
 
@@ -39,6 +41,7 @@ def train(
         strategy: where to train (see `make_strategy`); on one device by default. Of several
             processes, the chief writes the folder, which all have to see.
         console: where progress goes; standard output by default.
+        log_format: what it looks like, a name in `LOGS`.
 
     Returns:
         The `Run`, with the best model.
@@ -60,7 +63,9 @@ def train(
         if is_chief(strategy):
             Run.create(output, recipe, splits, overwrite=overwrite)
         wait_for_all(strategy)
-        return _fit(Run(output), splits, model, strategy, console or Console(), resumed=False)
+        return _fit(
+            Run(output), splits, model, strategy, console or Console(), log_format, resumed=False
+        )
 
 
 def resume(
@@ -68,6 +73,7 @@ def resume(
     *,
     strategy: tf.distribute.Strategy | None = None,
     console: Console | None = None,
+    log_format: str = "text",
 ) -> Run:
     """Goes on with an interrupted run, from its last complete epoch, as if it had never stopped.
 
@@ -75,6 +81,7 @@ def resume(
         output: the run folder.
         strategy: as in `train`; it need not be the one that the run began with.
         console: where progress goes; standard output by default.
+        log_format: what it looks like, a name in `LOGS`.
     """
     strategy = strategy or tf.distribute.get_strategy()
     run = Run(output)
@@ -83,7 +90,7 @@ def resume(
             _files.sweep(run.path)
         with strategy.scope():
             model = run.recipe.build(run.data)
-        return _fit(run, run.data, model, strategy, console or Console(), resumed=True)
+        return _fit(run, run.data, model, strategy, console or Console(), log_format, resumed=True)
 
 
 def _validation(splits: Splits) -> tf.data.Dataset:
@@ -101,6 +108,7 @@ def _fit(
     model: VAE,
     strategy: tf.distribute.Strategy,
     console: Console,
+    log_format: str,
     *,
     resumed: bool,
 ) -> Run:
@@ -121,29 +129,32 @@ def _fit(
             done = _restored(state, run, model, keep_best)
     wait_for_all(strategy)  # every worker has read what the chief is about to write
     console = console if writes else Console(quiet=True)
+    log = LOGS[log_format](run, splits.steps_per_epoch, monitor, console)
     if done:
         if writes:
             run.write_history(history.epoch, history.history)
-        console.print(f"resuming after epoch {done} of {recipe.epochs}")
+        log.resumed(done)
     if not state.stopped and done < recipe.epochs:
-        progress = ProgressBar(recipe.epochs, splits.steps_per_epoch, monitor, console)
         shown = [TensorBoard(run, model, splits), _HistoryFile(run, history)] if writes else []
         try:
-            with progress.bar:
+            with log.running:
                 model.fit(
                     splits.train_from(done * splits.steps_per_epoch),
                     epochs=recipe.epochs,
                     initial_epoch=done,
                     steps_per_epoch=splits.steps_per_epoch,
-                    callbacks=[*kept, progress, *shown, state],
+                    callbacks=[*kept, log, *shown, state],
                     verbose=0,
                 )
         except KeyboardInterrupt:
             if writes:
-                _keep_what_was_learned(run, model, keep_best, console)
+                if not run.model_path.exists():
+                    run.save_model(model)
+                log.stopped(keep_best.best_epoch)
             raise
     if writes:
         write_report(run)
+        log.finished()
     return run
 
 
@@ -162,19 +173,6 @@ def _restored(state: TrainingState, run: Run, model: VAE, keep_best: KeepBest) -
             "back, or train anew with another folder or --overwrite."
         )
     return done
-
-
-def _keep_what_was_learned(run: Run, model: VAE, keep_best: KeepBest, console: Console) -> None:
-    if not run.model_path.exists():
-        run.save_model(model)
-    epoch = keep_best.best_epoch
-    what = f"epoch {epoch}, the best" if epoch else "first epoch, incomplete"
-    console.print(
-        f"\nStopped by hand. Kept: {run.model_path} ({what}). "
-        f"Go on with: keras-vae train --resume --output {run.path}",
-        highlight=False,
-        markup=False,
-    )
 
 
 class _HistoryFile(keras.callbacks.Callback):

@@ -13,7 +13,7 @@ import numpy as np
 from keras_vae import _files, pictures
 from keras_vae._parts import check_known
 from keras_vae.data import Splits
-from keras_vae.evaluation import LogLikelihood, log_likelihood
+from keras_vae.evaluation import LogLikelihood, latent_use, log_likelihood
 from keras_vae.export import FORMATS, QUANTIZATIONS, Parity, export
 from keras_vae.training.run import Run
 
@@ -27,11 +27,13 @@ class Evaluation:
     Attributes:
         estimate: log p(x).
         terms: the objective's terms over the same examples, nats per example.
+        active_units: how many latent dimensions depend on them; None for a single example.
         about: what it is an evaluation of, and how: split, sha256 of its examples, seed.
     """
 
     estimate: LogLikelihood
     terms: dict[str, float]
+    active_units: int | None
     about: dict[str, Any]
 
     def rows(self) -> list[tuple[str, str, str]]:
@@ -59,6 +61,7 @@ class Evaluation:
             "bits_per_dim": estimate.bits_per_dim,
             "bits_per_dim_standard_error": _or_none(estimate.bits_per_dim_standard_error),
             "terms": self.terms,
+            "active_units": self.active_units,
         }
         _files.write(run.path / "evaluation.json", json.dumps(record, indent=2) + "\n")
 
@@ -94,6 +97,7 @@ def evaluate_run(
     return Evaluation(
         estimate=estimate,
         terms={term: terms[term] for term in run.model.objective.terms},
+        active_units=latent_use(run.model, x).num_active if len(x) > 1 else None,
         about={"split": split, "sha256": run.data.fingerprints[split], "seed": seed},
     )
 
