@@ -1,0 +1,146 @@
+r"""Training speed, side by side: keras_vae, Keras by hand, PyTorch by hand, other libraries.
+
+    python benchmarks/training.py --torch-python .venv-torch/bin/python \
+        --output benchmarks/results/training.json
+
+Every peer is a process of its own, with all cores, on the same network, batch, data and float32; the
+peers take turns (A B C, A B C, ...), and medians and ranges over the rounds are printed. PyTorch's
+peers join where `--torch-python` names an interpreter with torch and pythae.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import machine
+
+PEERS = Path(__file__).resolve().parent / "peers"
+sys.path.insert(0, str(PEERS))
+
+from task import TASKS  # noqa: E402
+
+# Name: program, variant, whether it runs in PyTorch's environment.
+CONTESTANTS = {
+    "keras_vae": ("ours.py", "tuned", False),
+    "keras_vae, plain compile and fit": ("ours.py", "default", False),
+    "Keras, a tutorial's train_step": ("keras_step.py", "plain", False),
+    "PyTorch with a DataLoader": ("torch_loop.py", "loader", True),
+    "PyTorch on a tensor": ("torch_loop.py", "tensors", True),
+    "PyTorch, torch.compile": ("torch_loop.py", "compile", True),
+    "pythae": ("pythae_trainer.py", "plain", True),
+}
+PEAK = "large float32 matrix product"
+BARE = "the step's own matrix products, bare"
+
+
+def measure(task: str, contestant: str, seconds: float, torch_python: str | None) -> dict | None:
+    """What one contestant reports, or None where its environment is missing."""
+    program, variant, in_torch = CONTESTANTS[contestant]
+    python = torch_python if in_torch else sys.executable
+    if python is None:
+        return None
+    done = subprocess.run(
+        [python, program, task, variant, str(seconds)],
+        cwd=PEERS,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{contestant} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def products(task: str, seconds: float) -> dict:
+    """GFLOP/s of a large matrix product, and of the task's own products for one step after another."""
+    done = subprocess.run(
+        [sys.executable, "products.py", task, "bare", str(seconds)],
+        cwd=PEERS,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def rows(task: str, runs: dict[str, list[dict]], bare: list[dict]) -> list[dict]:
+    """Medians and ranges, by contestant."""
+    work = TASKS[task].flops()
+    peak = statistics.median(each["peak_gflops"] for each in bare)
+    table = []
+    for name, results in runs.items():
+        speeds = [each["images_per_second"] for each in results]
+        table.append(
+            {
+                "name": name,
+                "images_per_second": statistics.median(speeds),
+                "lowest": min(speeds),
+                "highest": max(speeds),
+                "share_of_peak": statistics.median(speeds) * work / 1e9 / peak,
+                "peak_megabytes": statistics.median(each["peak_megabytes"] for each in results),
+                "first_step": statistics.median(each["first_step"] for each in results),
+            }
+        )
+    return table
+
+
+def markdown(table: list[dict]) -> str:
+    """The table as a document shows it."""
+    ours = table[0]["images_per_second"]
+    lines = [
+        "| | images/s | range | keras_vae is faster by | of peak | memory | first step |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in table:
+        lines.append(
+            f"| {row['name']} | {row['images_per_second']:,.0f} | {row['lowest']:,.0f} - "
+            f"{row['highest']:,.0f} | {ours / row['images_per_second']:.2f}x | "
+            f"{row['share_of_peak']:.0%} | {row['peak_megabytes'] / 1000:.2f} GB | "
+            f"{row['first_step']:.1f} s |"
+        )
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--task", action="append", choices=list(TASKS), help="all by default")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=6.0, help="of timed epochs in a round")
+    parser.add_argument("--torch-python", help="an interpreter with torch, numpy and pythae")
+    parser.add_argument("--output", type=Path, help="JSON file for the results")
+    given = parser.parse_args()
+
+    results = {"command": " ".join(sys.argv), **machine.describe(), "tasks": {}}
+    for task in given.task or TASKS:
+        runs, bare = {}, []
+        for number in range(given.rounds):
+            bare.append(products(task, given.seconds / 2))
+            for name in CONTESTANTS:
+                if (result := measure(task, name, given.seconds, given.torch_python)) is not None:
+                    runs.setdefault(name, []).append(result)
+            print(f"{task}: round {number + 1} of {given.rounds} is done", file=sys.stderr)
+        table = rows(task, runs, bare)
+        whole = table[0]["images_per_second"]
+        alone = statistics.median(each["bare_images_per_second"] for each in bare)
+        peak = statistics.median(each["peak_gflops"] for each in bare)
+        results["tasks"][task] = {
+            "rows": table,
+            "peak_gflops": peak,
+            "bare_images_per_second": alone,
+            "share_of_bare": whole / alone,
+        }
+        print(f"\n{task}\n\n{markdown(table)}\n")
+        print(f"{PEAK}: {peak:.0f} GFLOP/s; {BARE}: {alone:,.0f} images/s, of which the whole step")
+        print(f"reaches {whole / alone:.0%}")
+        if given.output:
+            given.output.parent.mkdir(parents=True, exist_ok=True)
+            given.output.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
