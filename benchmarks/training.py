@@ -4,8 +4,8 @@ r"""Training speed, side by side: keras_vae, Keras by hand, PyTorch by hand, oth
         --output benchmarks/results/training.json
 
 Every peer is a process of its own, with all cores, on the same network, batch, data and float32; the
-peers take turns (A B C, A B C, ...), and medians and ranges over the rounds are printed. PyTorch's
-peers join where `--torch-python` names an interpreter with torch and pythae.
+peers take turns (A B C, A B C, ...), and medians and ranges over the rounds are printed. The others
+join where `--torch-python` and `--rapidae-python` name interpreters that have them.
 """
 
 import argparse
@@ -22,25 +22,27 @@ sys.path.insert(0, str(PEERS))
 
 from task import TASKS  # noqa: E402
 
-# Name: program, variant, whether it runs in PyTorch's environment.
+# Name: program, variant, environment.
 CONTESTANTS = {
-    "keras_vae": ("ours.py", "tuned", False),
-    "keras_vae, plain compile and fit": ("ours.py", "default", False),
-    "Keras, a tutorial's train_step": ("keras_step.py", "plain", False),
-    "PyTorch with a DataLoader": ("torch_loop.py", "loader", True),
-    "PyTorch on a tensor": ("torch_loop.py", "tensors", True),
-    "PyTorch, torch.compile": ("torch_loop.py", "compile", True),
-    "pythae": ("pythae_trainer.py", "plain", True),
+    "keras_vae": ("ours.py", "tuned", "own"),
+    "keras_vae, plain compile and fit": ("ours.py", "default", "own"),
+    "Keras, a tutorial's train_step": ("keras_step.py", "plain", "own"),
+    "PyTorch with a DataLoader": ("torch_loop.py", "loader", "torch"),
+    "PyTorch on a tensor": ("torch_loop.py", "tensors", "torch"),
+    "PyTorch, torch.compile": ("torch_loop.py", "compile", "torch"),
+    "pythae": ("pythae_trainer.py", "plain", "torch"),
+    "rapidae": ("rapidae_trainer.py", "plain", "rapidae"),
 }
 PEAK = "large float32 matrix product"
 BARE = "the step's own matrix products, bare"
 
 
-def measure(task: str, contestant: str, seconds: float, torch_python: str | None) -> dict | None:
+def measure(
+    task: str, contestant: str, seconds: float, pythons: dict[str, str | None]
+) -> dict | None:
     """What one contestant reports, or None where its environment is missing."""
-    program, variant, in_torch = CONTESTANTS[contestant]
-    python = torch_python if in_torch else sys.executable
-    if python is None:
+    program, variant, environment = CONTESTANTS[contestant]
+    if (python := pythons[environment]) is None:
         return None
     done = subprocess.run(
         [python, program, task, variant, str(seconds)],
@@ -112,16 +114,22 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6.0, help="of timed epochs in a round")
     parser.add_argument("--torch-python", help="an interpreter with torch, numpy and pythae")
+    parser.add_argument("--rapidae-python", help="an interpreter with tensorflow and rapidae")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     given = parser.parse_args()
 
+    pythons = {
+        "own": sys.executable,
+        "torch": given.torch_python,
+        "rapidae": given.rapidae_python,
+    }
     results = {"command": " ".join(sys.argv), **machine.describe(), "tasks": {}}
     for task in given.task or TASKS:
         runs, bare = {}, []
         for number in range(given.rounds):
             bare.append(products(task, given.seconds / 2))
             for name in CONTESTANTS:
-                if (result := measure(task, name, given.seconds, given.torch_python)) is not None:
+                if (result := measure(task, name, given.seconds, pythons)) is not None:
                     runs.setdefault(name, []).append(result)
             print(f"{task}: round {number + 1} of {given.rounds} is done", file=sys.stderr)
         table = rows(task, runs, bare)

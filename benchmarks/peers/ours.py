@@ -4,26 +4,12 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
 import tensorflow as tf
+from keras_clock import Timed
 from task import Clock, given
 
 from keras_vae import VAE, data, likelihoods, networks
 from keras_vae.training import Recipe
-
-
-class Timed(keras.callbacks.Callback):
-    """Tells the clock of steps and epochs."""
-
-    def __init__(self, clock):
-        super().__init__()
-        self.clock = clock
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.clock.step()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.model.stop_training = self.clock.epoch()
 
 
 def main():
