@@ -9,6 +9,7 @@ import enum
 import os
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,11 +35,15 @@ RunArgument = Annotated[Path, typer.Argument(help="A run folder that `keras-vae 
 SplitOption = Annotated[
     Literal["train", "validation", "test"], typer.Option(help="Which examples.")
 ]
-SeedOption = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+SeedOption = Annotated[
+    int,
+    typer.Option(min=-(2**63), max=2**64 - 1, help="The same seed gives the same result."),
+]
 
 
 def main() -> None:
     """Runs the command line; a failure is one line on standard error and exit code 1."""
+    warnings.showwarning = _show_warning
     try:
         app()
     except Exception as error:
@@ -54,11 +59,17 @@ def main() -> None:
         sys.exit(1)
 
 
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    """A warning in one line, without the place in the code."""
+    errors.print("[yellow]Warning:[/]", end=" ")
+    errors.print(str(message), markup=False, highlight=False, soft_wrap=True)
+
+
 @contextlib.contextmanager
 def _quietly():
     """Holds back what TensorFlow's C++ prints while it is imported; shows it if the import fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     kept = os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)
@@ -153,7 +164,7 @@ def train(
         typer.Option(min=1, help="Stop after so many epochs without a better validation bound."),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of weights, order, binarisation and draws.")
+        int, typer.Option(min=0, max=2**63 - 1, help="Of weights, order, binarisation and draws.")
     ] = 0,
     jit: Annotated[
         bool | None, typer.Option(help="Train under XLA; by default for mlp, not for conv.")
@@ -279,8 +290,9 @@ def generate(
     opened = _open_run(run)
     from keras_vae import pictures
 
+    shape = opened.model.event_shape
     with _usage():
-        pictures.check_output(output, opened.model.event_shape)
+        pictures.check_output(output, shape)
     samples = opened.model.generate(num_samples, seed=seed)
     pictures.save(output, samples, value_range=opened.value_range)
     _say(f"{num_samples} samples, seed {seed}: {output}")
@@ -300,8 +312,9 @@ def reconstruct(
     from keras_vae import pictures
     from keras_vae.training.results import examples
 
+    shape = opened.model.event_shape
     with _usage():
-        pictures.check_output(output, opened.model.event_shape)
+        pictures.check_output(output, shape)
     originals = examples(opened.data, split, num_examples)
     reconstructions = opened.model.reconstruct(originals)
     pictures.save(output, reconstructions, beside=originals, value_range=opened.value_range)

@@ -5,6 +5,14 @@ The parts live in modules named after their kind: `networks`, `posteriors`, `pri
 `objectives`. A paper is a choice of parts.
 """
 
+import os
+
+if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+    raise ImportError(
+        "keras_vae runs on TensorFlow. Expected KERAS_BACKEND=tensorflow, or no such variable. Received: "
+        f"KERAS_BACKEND={os.environ['KERAS_BACKEND']}"
+    )
+
 from keras_vae import (
     data,
     estimators,

@@ -99,16 +99,19 @@ def name_of(part) -> str:
     return type(part).__name__
 
 
-def check_positive(owner: str, *, or_zero: bool = False, **values):
-    """Raises `ValueError` for the first value that is not a finite number above zero.
+_TINY, _HUGE = (float(limit) for limit in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
+
+
+def check_positive(owner: str, *, or_zero: bool = False, **values: Any):
+    """Raises `ValueError` for the first value that is not a finite number above zero in float32.
 
     Schedules pass: their values are known in training only.
     """
     for name, value in values.items():
         if isinstance(value, Schedule):
             continue
-        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not is_number or not (0 < float(value) < math.inf or (or_zero and value == 0)):
+        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not is_number or not (_TINY <= value <= _HUGE or (or_zero and value == 0)):
             least = "of at least 0" if or_zero else "above 0"
             raise ValueError(
                 f'Invalid value received for argument "{name}" of {owner}. '
@@ -141,7 +144,10 @@ def nearest(name: str, names: Iterable[str]) -> list[str]:
     return [lower[key] for key in difflib.get_close_matches(name.lower(), lower, n=2)]
 
 
-def soft_clip(raw: tf.Tensor, inner: float = 10.0, outer: float = 14.0) -> tf.Tensor:
+_INNER, _OUTER = 10.0, 14.0
+
+
+def soft_clip(raw: tf.Tensor, inner: float = _INNER, outer: float = _OUTER) -> tf.Tensor:
     """Identity on [-inner, inner], bending smoothly towards, and never past, +-outer.
 
     Log-variances go through it, so that a scale is never zero or infinite, its gradient never dies
@@ -150,6 +156,26 @@ def soft_clip(raw: tf.Tensor, inner: float = 10.0, outer: float = 14.0) -> tf.Te
     clipped = tf.clip_by_value(raw, -inner, inner)
     reach = outer - inner
     return clipped + reach * tf.tanh((raw - clipped) / reach)
+
+
+def log_variance_of(owner: str, **scale: Any) -> float:
+    """The log-variance whose `scale_of` is that scale.
+
+    Raises:
+        ValueError: where there is none, naming the argument.
+    """
+    ((name, value),) = scale.items()
+    check_positive(owner, **scale)
+    wanted = 2.0 * math.log(value)
+    beyond = max(abs(wanted) - _INNER, 0.0) / (_OUTER - _INNER)
+    if beyond >= 1.0:
+        raise ValueError(
+            f'Invalid value received for argument "{name}" of {owner}. Expected a scale within '
+            f"{math.exp(-_OUTER / 2):.1e} and {math.exp(_OUTER / 2):.1e}: bring the data to another unit. "
+            f"Received: {value!r}"
+        )
+    bent = min(abs(wanted), _INNER) + (_OUTER - _INNER) * math.atanh(beyond)
+    return math.copysign(bent, wanted)
 
 
 def scale_of(log_variance: tf.Tensor) -> tf.Tensor:

@@ -21,6 +21,7 @@ from keras_vae._parts import (
     StatefulPart,
     check_count,
     check_positive,
+    log_variance_of,
     name_of,
     register,
     scale_of,
@@ -285,9 +286,9 @@ class SharedScaleNormal(StatefulPart, Likelihood):
 
     def __init__(self, initial_scale: float = 1.0, event_rank: int = 1, **kwargs):
         super().__init__(**kwargs)
-        check_positive(name_of(self), initial_scale=initial_scale)
+        start = log_variance_of(name_of(self), initial_scale=initial_scale)
         self.initial_scale, self.event_rank = initial_scale, event_rank
-        log_variance = keras.initializers.Constant(2.0 * float(np.log(initial_scale)))
+        log_variance = keras.initializers.Constant(start)
         self.log_variance = self.add_weight(shape=(), initializer=log_variance, name="log_variance")
         self.built = True
 

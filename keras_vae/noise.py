@@ -142,8 +142,14 @@ def as_seed(seed) -> tf.Tensor:
     if array.dtype.kind in "iu" and array.shape == ():
         value = int(array)
         return tf.constant([int32_word(value), int32_word(value >> 32)], tf.int32)
-    if array.dtype.kind in "iu" and array.shape == (2,):
-        return tf.constant([int32_word(int(v)) for v in array], tf.int32)
+    words = array.tolist()
+    if (
+        array.dtype.kind in "iu"
+        and array.shape == (2,)
+        and all(-(2**31) <= w < 2**32 for w in words)
+    ):
+        return tf.constant([int32_word(word) for word in words], tf.int32)
     raise ValueError(
-        f"Invalid seed. Expected an integer or a pair of 32-bit integers. Received: {seed!r}"
+        "Invalid seed. Expected an integer of 64 bits or a pair of integers of 32 bits. "
+        f"Received: {seed!r}"
     )

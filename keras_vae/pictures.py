@@ -113,13 +113,13 @@ def latent_map(
     centred = z - z.mean(axis=0)
     _, spread, axes = np.linalg.svd(centred, full_matrices=False)
     flat = centred @ axes[:2].T
-    share = spread[:2] ** 2 / np.sum(spread**2)
+    share = spread[:2] ** 2 / max(np.sum(spread**2), np.finfo(np.float32).tiny)
     figure, ax = _figure(6.4, 5.4)
     if flat.shape[1] == 1:
         flat = np.concatenate([flat, np.zeros_like(flat)], axis=1)
     names: Any = None
-    if labels is not None and labels.dtype.kind not in "buif":
-        names, labels = np.unique(labels, return_inverse=True)
+    if labels is not None and (labels.dtype.kind not in "buif" or np.isnan(labels).any()):
+        names, labels = np.unique(labels.astype(str), return_inverse=True)
     style = {} if labels is None else {"c": labels, "cmap": "tab10"}
     points = ax.scatter(flat[:, 0], flat[:, 1], s=4, alpha=0.7, linewidths=0, **style)
     if labels is not None:

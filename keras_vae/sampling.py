@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 
 from keras_vae import posteriors
 from keras_vae._parts import StatefulPart, register
-from keras_vae.noise import int32_word, threefry
+from keras_vae.noise import as_seed, int32_word, threefry
 
 tfd = tfp.distributions
 
@@ -44,6 +44,7 @@ class Sampling(StatefulPart):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        as_seed(seed)  # refuses what is none
         self.seed = int(seed)
         self.posterior = posterior or posteriors.Normal()
         self.draws = self.add_weight(

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -157,6 +158,8 @@ def test_reconstruct_embed_info(cli, run, tmp_path):
     with np.load(tmp_path / "z.npz") as arrays:
         assert arrays["z"].shape == (30, 3)
     assert cli("embed", run, "--output", tmp_path / "map.png")[0] == 0
+    latent_map(tmp_path / "named.png", np.eye(3), np.array([0.0, np.nan, 1.0]))
+    latent_map(tmp_path / "named.png", np.zeros((3, 2)))
     latent_map(tmp_path / "named.png", np.eye(3), np.array(["ant", "bee", "ant"]))
     assert size_of(tmp_path / "named.png")[0] > 300
     assert size_of(tmp_path / "map.png")[0] > 300
@@ -218,6 +221,25 @@ def test_paths_are_printed_as_they_are_and_data_are_not_needed(cli, run, tmp_pat
     code, _, err = cli("evaluate", copy)
     assert code == 1
     assert "gone.npy" in err
+
+
+def test_damage_is_no_error_of_usage_and_warnings_are_one_line(cli, run, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    (copy / "model.keras").write_bytes(b"junk")
+    for words in (("generate", copy, "--output", tmp_path / "g.png"), ("info", copy)):
+        code, _, err = cli(*words)
+        assert code == 1
+        assert "model.keras cannot be loaded" in err
+    shutil.copytree(run, copy, dirs_exist_ok=True)
+    newest = sorted((copy / "state").iterdir())[-1]
+    newest.write_bytes(newest.read_bytes()[:-9])
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        code, _, err = cli("train", "--resume", "--output", copy)
+    assert code == 0
+    assert f"Warning: {newest} is damaged; falling back to the state before it." in err
+    assert "loop.py" not in err
 
 
 def test_resume_of_a_finished_run_changes_nothing(cli, run):
@@ -284,6 +306,8 @@ def mistakes(images, run, folder):
         (("reconstruct", run, "--split", "tset", "--output", folder / "g.png"), 2, "test"),
         (("demo", "--epochs", "0", *out), 2, "epochs"),
         (("demo", "--num-test", "10001", *out), 2, "10,000"),
+        (("train", "--seed", 2**63, *out), 2, "--seed"),
+        (("generate", run, "--seed", 2**64, "--output", folder / "g.png"), 2, "--seed"),
         (("demo", "--minutes", "nan", *out), 2, "minutes"),
         (("generate", run, "--num-samples", "0", "--output", folder / "g.png"), 2, "num-samples"),
         (("embed", run, "--output", folder / "z.csv"), 2, ".npz"),

@@ -599,7 +599,9 @@ def test_wrong_calls_say_what_a_file_takes(exported, name):
         file("dekode")
     rest = {} if name == "model.tflite" else {"num_samples": 2}
     for seed in ([0.5, 1.0], [1, 2, 3], 2**64, "seven", True, [True, False]):
-        with pytest.raises(ValueError, match=r"Invalid seed. Expected an integer or a pair"):
+        with pytest.raises(
+            ValueError, match=r"Invalid seed. Expected an integer of 64 bits or a pair"
+        ):
             file("generate", seed=seed, **rest)
     for seed in (7, [7, 0], -1, [-1, -1], [2**31, 0]):
         pictures = file("generate", seed=seed, **rest)["mean"]

@@ -186,3 +186,10 @@ def test_categories_start_at_the_data_mean(event_shape):
 def test_bad_arguments_are_named(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize("scale", [1e-3, 0.05, 1.0, 300.0, 1000.0])
+def test_a_shared_scale_starts_where_it_is_told_to(scale):
+    assert float(likelihoods.SharedScaleNormal(initial_scale=scale).scale) == pytest.approx(
+        scale, rel=1e-3
+    )

@@ -358,11 +358,18 @@ def test_networks_without_known_inputs_are_refused():
         (lambda: priors.NormalMixture(2, num_components=0), "num_components.*NormalMixture"),
         (lambda: objectives.ELBO(beta=-1.0), "beta.*at least 0.*-1.0"),
         (lambda: objectives.ELBO(beta=float("nan")), "beta.*ELBO.*nan"),
+        (lambda: objectives.ELBO(beta=10**400), "beta.*ELBO"),
+        (lambda: likelihoods.Normal(scale=1e-40), "scale.*Normal.*above 0.*1e-40"),
+        (
+            lambda: likelihoods.SharedScaleNormal(initial_scale=1e5),
+            r"initial_scale.*9\.1e-04 and 1\.1e",
+        ),
+        (lambda: vae().interpolate(np.zeros((1, 6)), np.zeros((1, 6)), steps=2.5), "steps.*2.5"),
         (lambda: objectives.IWAE(num_samples=0), "num_samples.*IWAE.*0"),
         (lambda: vae().generate(0), "num_samples.*at least 1.*0"),
         (
             lambda: vae().interpolate(np.zeros((1, 6)), np.zeros((1, 6)), steps=1),
-            "at least 2 points",
+            "steps.*at least 2",
         ),
     ],
 )
@@ -485,6 +492,140 @@ def test_mixed_float16_is_saved_with_its_loss_scale(tmp_path):
         np.testing.assert_array_equal(a, b)
     for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_conditions_of_every_batch_are_looked_at():
+    model, batch = conditional_vae(), conditional_batch(24)
+    model.compile("adam")
+    batch["label"][20] = np.nan
+    data = tf.data.Dataset.from_tensor_slices(batch).batch(8)
+    for use in (model.fit, model.evaluate, model.predict):
+        with pytest.raises(ValueError, match="in x or in a condition"):
+            use(data, verbose=0)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def __len__(self):
+        return len(self.x) // 4
+
+    def __getitem__(self, index):
+        return self.x[4 * index : 4 * (index + 1)]
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.4], ids=["nan", "grey"])
+def test_whatever_batches_come_from_they_are_looked_at(value):
+    model = vae()
+    model.compile("adam")
+    good, spoiled = data_for(model, 8), bad(value)
+    assert len(model.fit(Batches(good), epochs=2, verbose=0).history["loss"]) == 2
+    assert np.isfinite(model.evaluate(Batches(good), verbose=0, return_dict=True)["loss"])
+    model.fit((batch for batch in good.reshape(2, 4, 6)), verbose=0)
+    for use in (model.fit, model.evaluate, model.predict):
+        for data in (Batches(spoiled), (batch for batch in spoiled.reshape(2, 4, 6))):
+            with pytest.raises(ValueError, match=r"NaN or infinite|Bernoulli is defined for 0"):
+                use(data, verbose=0)
+    for use in (model.train_on_batch, model.test_on_batch, model.predict):
+        with pytest.raises(ValueError, match=r"NaN or infinite|Bernoulli is defined for 0"):
+            use(spoiled)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+
+
+def test_what_is_no_data_is_refused():
+    model = vae()
+    model.compile("adam")
+    for data in (None, "mnist", (data_for(model, 4), data_for(model, 4)), data_for):
+        with pytest.raises(TypeError, match=r"Expected examples as an array, a dict of arrays"):
+            model.fit(data, verbose=0)
+    for data, words in ((np.float32(3.0), r"shape \(6,\)"), ([object()], "have to be numbers")):
+        with pytest.raises(ValueError, match=words):
+            model.fit(data, verbose=0)
+    x = data_for(model, 4)
+    np.testing.assert_array_equal(model.embed(x.tolist()), model.embed(x))
+
+
+def test_a_mask_is_yes_or_no():
+    model = vae()
+    model.compile("adam")
+    x = data_for(model, 8)
+    for value in (0.5, np.nan):
+        batch = {"x": x, "mask": np.ones((8, 6), "f")}
+        batch["mask"][5] = value
+        with pytest.raises(ValueError, match="0 \\(missing\\) or 1"):
+            model.embed(batch)
+        data = tf.data.Dataset.from_tensor_slices(batch).batch(4)
+        with pytest.raises(ValueError, match="batch of the data set"):
+            model.fit(data, verbose=0)
+    with pytest.raises(ValueError, match="'name' has dtype <U1, which is no number"):
+        model.embed({"x": x, "name": np.array(["a"] * 8)})
+
+
+def test_an_embedding_needs_what_the_encoder_asks_for():
+    encoder, _ = encoder_decoder()
+    z, label = keras.Input((3,), name="z"), keras.Input((), name="label", dtype="int32")
+    style = keras.layers.Embedding(2, 4)(label)
+    decoder = keras.Model([z, label], keras.layers.Dense(6)(keras.layers.Concatenate()([z, style])))
+    model = VAE(encoder, decoder, likelihood=likelihoods.Bernoulli())
+    x = data_for(model, 4)
+    assert model.embed(x).shape == (4, 3)
+    with pytest.raises(ValueError, match=r"\['label'\] is missing"):
+        model.reconstruct(x)
+    with pytest.raises(ValueError, match=r"'label'.*fractions, and the network takes integers"):
+        model.generate(2, label=1.7)
+    with pytest.raises(ValueError, match=r"Every z has its own conditions.*\(5, 3\).*'label': 3"):
+        model.decode(np.zeros((5, 3), "f"), {"label": np.zeros(3, int)})
+
+
+def test_regularisers_are_part_of_the_loss():
+    """One SGD step with a penalty that outweighs the rest, and what is reported of it."""
+    x = keras.Input((6,), name="x")
+    layer = keras.layers.Dense(6, kernel_regularizer=keras.regularizers.L2(50.0))
+    encoder = keras.Model(x, layer(x))
+    _, decoder = encoder_decoder()
+    model = VAE(encoder, decoder, likelihood=likelihoods.Bernoulli())
+    model.compile(keras.optimizers.SGD(1e-3), jit_compile=False)
+    batch, kernel = data_for(model, 8), layer.kernel.numpy()
+    terms = model.evaluate(batch, verbose=0, return_dict=True)
+    penalty = 50.0 * np.sum(kernel**2)
+    assert terms["loss"] == pytest.approx(terms["negative_elbo"] + penalty, rel=1e-5)
+    logs = model.fit(batch, batch_size=8, verbose=0).history
+    assert logs["loss"][0] == pytest.approx(logs["negative_elbo"][0] + penalty, rel=1e-5)
+    np.testing.assert_allclose(layer.kernel.numpy(), kernel * (1 - 0.1), atol=0.02)
+
+
+def test_a_float16_step_is_a_float32_step():
+    """With plain SGD a loss that is not scaled, or not scaled back, would show."""
+
+    def stepped(policy):
+        keras.utils.set_random_seed(3)
+        before = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(policy)
+        try:
+            model = vae()
+        finally:
+            keras.config.set_dtype_policy(before)
+        model.compile(keras.optimizers.SGD(0.1), jit_compile=False)
+        start = model.get_weights()
+        model.fit(data_for(model, 8), batch_size=8, verbose=0)
+        names = [w.path for w in model.weights]
+        return {n: b - a for n, a, b in zip(names, start, model.get_weights(), strict=True)}
+
+    whole, half = stepped("float32"), stepped("mixed_float16")
+    moved = {n: d for n, d in whole.items() if np.abs(d).max() > 1e-3 and d.dtype == np.float32}
+    assert len(moved) >= 6
+    for (name, expected), received in zip(whole.items(), half.values(), strict=True):
+        if name in moved:
+            np.testing.assert_allclose(received, expected, rtol=0.1, atol=2e-3, err_msg=name)
+
+
+def test_seeds_of_a_model_are_integers():
+    for seed in (1.5, "3", True, 2**64, [1, 2, 3]):
+        with pytest.raises(ValueError, match="Invalid seed"):
+            VAE(*encoder_decoder(), likelihood=likelihoods.Bernoulli(), seed=seed)
 
 
 def test_a_wide_decoder_is_given_fewer_rows_at_once(monkeypatch):

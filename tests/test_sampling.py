@@ -69,7 +69,7 @@ def test_seeds_differ_in_both_words():
 
 @pytest.mark.parametrize("seed", [1.5, "seven", [1, 2, 3], None, [1.0, 2.0]])
 def test_unfit_seeds_are_refused(seed):
-    with pytest.raises(ValueError, match="Expected an integer or a pair"):
+    with pytest.raises(ValueError, match="Expected an integer of 64 bits or a pair"):
         as_seed(seed)
 
 
@@ -103,3 +103,17 @@ def test_sampling_draws_from_its_posterior():
     np.testing.assert_allclose(z.mean(0), [1.0, -2.0], atol=0.01)
     np.testing.assert_allclose(z.std(0), [1.0, 0.5], rtol=0.01)
     assert Sampling()(params[:3], num_samples=5).shape == (5, 3, 2)
+
+
+def test_evaluation_draws_are_none_of_trainings():
+    layer = Sampling(seed=5)
+    training = [tuple(layer.next_seed().numpy()) for _ in range(50)]
+    with layer.evaluation_draws():
+        evaluation = [tuple(layer.next_seed().numpy()) for _ in range(50)]
+    assert not set(training) & set(evaluation)
+    assert len(set(training + evaluation)) == 100
+
+
+def test_all_bits_of_a_seed_count():
+    seeds = (0, 1, 2**31, 2**32, 2**33 + 1, -1, 2**63)
+    assert len({tuple(Sampling(seed=seed).next_seed().numpy()) for seed in seeds}) == len(seeds)

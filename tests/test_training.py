@@ -1,5 +1,6 @@
 """Runs: what the folder holds, which epoch is kept, resuming to the bit, divergence, Ctrl-C."""
 
+import contextlib
 import csv
 import dataclasses
 import errno
@@ -8,6 +9,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -366,6 +368,67 @@ def test_a_damaged_history_is_named(run, tmp_path):
         (broken / "history.csv").write_text(text)
         with pytest.raises(ValueError, match=r"history\.csv is damaged"):
             Run(broken).history(["loss"])
+
+
+def test_the_seed_is_of_weights_draws_and_order(recipe):
+    """Each differs between seeds, and is the same for one."""
+
+    def parts(seed):
+        seeded = dataclasses.replace(recipe, seed=seed)
+        splits = seeded.load_data()
+        model = seeded.build(splits)
+        batch = next(iter(splits.train)).numpy()
+        kernel = model.encoder.layers[-1].get_weights()[0]
+        return [kernel, np.array(model.sampling.next_seed()), batch]
+
+    one, again, other = parts(1), parts(1), parts(2)
+    for a, b, c in zip(one, again, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+        assert (a != c).any()
+
+
+def test_the_order_of_the_data_is_of_the_seed(recipe):
+    """Values that are not redrawn: the same set in another order."""
+    grey = dataclasses.replace(recipe, protocol="grey", likelihood="normal")
+    orders = [
+        np.concatenate(list(dataclasses.replace(grey, seed=seed).load_data().train.take(12)))
+        for seed in (1, 2)
+    ]
+    assert (orders[0] != orders[1]).any()
+    totals = [np.sort(order.sum(axis=(1, 2, 3))) for order in orders]
+    np.testing.assert_allclose(*totals, rtol=1e-5)
+
+
+def test_a_damaged_best_model_is_found_before_more_is_trained(recipe, tmp_path, monkeypatch):
+    stopped = interrupted(recipe, tmp_path / "stopped", monkeypatch, 2)
+    stopped.model_path.write_bytes(b"junk")
+    states = sorted(path.name for path in (stopped.path / "state").iterdir())
+    with pytest.raises(ValueError, match=r"model\.keras cannot be loaded"):
+        training.resume(stopped.path, console=QUIET)
+    assert sorted(path.name for path in (stopped.path / "state").iterdir()) == states
+
+
+def test_a_key_press_that_is_swallowed_stops_the_run_at_the_next_step(
+    run, recipe, tmp_path, monkeypatch
+):
+    """TensorFlow and Keras catch all exceptions in places, KeyboardInterrupt too."""
+    check, pressed = callbacks.StopAtNaN.on_train_batch_end, []
+
+    def press_and_swallow(self, at, logs=None):
+        check(self, at, logs)
+        if self.epoch == 2 and not pressed:
+            pressed.append(at)
+            with contextlib.suppress(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks.StopAtNaN, "on_train_batch_end", press_and_swallow)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(recipe, tmp_path / "stopped", console=QUIET)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert len(Run(tmp_path / "stopped").history()["loss"]) == 1
+    assert_same_run(training.resume(tmp_path / "stopped", console=QUIET), run)
 
 
 def test_a_restored_run_has_its_history_anew(run, recipe, tmp_path, monkeypatch):

@@ -211,5 +211,6 @@ def _check_alike(train: Examples, other: Examples, split: str) -> None:
 def _check_whole(name: str, value: int, at_least: int) -> None:
     if not isinstance(value, numbers.Integral) or not at_least <= value < 2**63:
         raise ValueError(
-            f"{name} must be a whole number, at least {at_least}. Received: {name}={value!r}."
+            f"{name} must be a whole number, at least {at_least} and below 2**63. Received: "
+            f"{name}={value!r}."
         )

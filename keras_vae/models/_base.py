@@ -4,6 +4,7 @@ model.
 
 import abc
 import contextlib
+from types import GeneratorType
 from typing import Any, ClassVar, Self
 
 import keras
@@ -115,12 +116,10 @@ class LatentVariableModel(keras.Model, abc.ABC):
     def train_step(self, data):
         batch = _batch_of(data)
         with tf.GradientTape() as tape:
-            terms = self.now(self.objective)(self, batch, training=True)
-            loss = terms["loss"] + sum(self.losses)
-            loss = (
-                loss / tf.distribute.get_strategy().num_replicas_in_sync
-            )  # replicas' gradients are summed
-            scaled_loss = self.optimizer.scale_loss(loss)
+            terms = self._terms(batch, training=True)
+            # The gradients of replicas are summed.
+            share = terms["loss"] / tf.distribute.get_strategy().num_replicas_in_sync
+            scaled_loss = self.optimizer.scale_loss(share)
         gradients = tape.gradient(scaled_loss, self.trainable_variables)
         self.optimizer.apply(gradients, self.trainable_variables)
         self.step.assign_add(1)
@@ -128,7 +127,12 @@ class LatentVariableModel(keras.Model, abc.ABC):
 
     def test_step(self, data):
         batch = _batch_of(data)
-        return self._track(self.now(self.objective)(self, batch, training=False), batch)
+        return self._track(self._terms(batch, training=False), batch)
+
+    def _terms(self, batch, *, training: bool) -> dict[str, tf.Tensor]:
+        """The objective's terms; what layers add, such as regularisers, is part of the loss."""
+        terms = self.now(self.objective)(self, batch, training=training)
+        return {**terms, "loss": terms["loss"] + sum(self.losses)}
 
     def _track(self, terms, batch):
         """Means over examples: a last batch that is smaller counts for less."""
@@ -152,7 +156,8 @@ class LatentVariableModel(keras.Model, abc.ABC):
         """`keras.Model.fit`, after a look at the data: NaN, wrong shapes and values outside the
         support raise.
 
-        Arrays are checked before, the batches of a `tf.data.Dataset` as they come.
+        Arrays are checked before, the batches of a `tf.data.Dataset`, a `keras.utils.PyDataset` or a
+        generator as they come.
         """
         if kwargs.get("sample_weight") is not None or kwargs.get("class_weight") is not None:
             raise ValueError(_NO_WEIGHTS)
@@ -162,8 +167,8 @@ class LatentVariableModel(keras.Model, abc.ABC):
             kwargs["validation_data"] = (checked, *rest) if rest else checked
         steps = kwargs.get("steps_per_epoch")
         x = self._check_data(x, steps)
-        if isinstance(x, tf.data.Dataset):
-            kwargs = {"shuffle": False} | kwargs  # a data set shuffles itself
+        if isinstance(x, tf.data.Dataset | GeneratorType):
+            kwargs = {"shuffle": False} | kwargs  # these shuffle themselves
             if _is_endless(x) and steps % self.steps_per_execution:
                 raise ValueError(
                     f"An epoch of {steps} steps is no multiple of steps_per_execution="
@@ -184,19 +189,35 @@ class LatentVariableModel(keras.Model, abc.ABC):
             return super().evaluate(x, y, *args, **kwargs)
 
     def predict(self, x, *args, **kwargs):
-        """`keras.Model.predict`: deterministic reconstructions of x."""
-        _check_length(x, kwargs.get("steps"))
-        return super().predict(x, *args, **kwargs)
+        """`keras.Model.predict`: deterministic reconstructions of x, after the same look at the data."""
+        x = self._check_data(x, kwargs.get("steps"))
+        with self._named_data_errors():
+            return super().predict(x, *args, **kwargs)
+
+    def train_on_batch(self, x, *args, **kwargs):
+        """`keras.Model.train_on_batch`, after the same look at the data."""
+        self.check_batch(as_arrays(x))
+        return super().train_on_batch(x, *args, **kwargs)
+
+    def test_on_batch(self, x, *args, **kwargs):
+        """`keras.Model.test_on_batch`, after the same look at the data."""
+        self.check_batch(as_arrays(x))
+        return super().test_on_batch(x, *args, **kwargs)
 
     def _check_data(self, data, steps: int | None):
-        """Raises where data are not what the model takes; gives a data set that goes on checking."""
+        """Raises where data are not what the model takes; gives those that come in batches back as ones
+        that go on checking.
+        """
         if self.compiled and (self._compile_loss is not None or self._compile_metrics is not None):
             raise ValueError(
                 "The objective is the loss and names the metrics. Compile with neither loss nor metrics."
             )
-        if isinstance(data, np.ndarray | tf.Tensor | dict):
-            self.check_batch(tf.nest.map_structure(np.asarray, data))
+        if isinstance(data, keras.utils.PyDataset):
+            return _WatchedPyDataset(data, self._checked)
+        if isinstance(data, GeneratorType):
+            return (self._checked(element) for element in data)
         if not isinstance(data, tf.data.Dataset):
+            self.check_batch(as_arrays(data))
             return data
         _check_length(data, steps)
         first = next(iter(data.take(1)), None)
@@ -212,6 +233,11 @@ class LatentVariableModel(keras.Model, abc.ABC):
 
         return data.map(watched, num_parallel_calls=2, deterministic=True)
 
+    def _checked(self, element):
+        """What a generator or a `PyDataset` gives, if the model takes it."""
+        self.check_batch(as_arrays(_batch_of(element)))
+        return element
+
     @contextlib.contextmanager
     def _named_data_errors(self):
         """Says of a batch that a data set's check refused what the model takes."""
@@ -221,15 +247,15 @@ class LatentVariableModel(keras.Model, abc.ABC):
             if _UNFIT not in str(error):
                 raise
             raise ValueError(
-                "A batch of the data set holds NaN or infinite values, or values outside the support. "
-                f"{self.data_needed}"
+                "A batch of the data set holds NaN or infinite values, in x or in a condition, or values "
+                f"outside the support. {self.data_needed}"
             ) from None
 
     # Keras life cycle.
 
     def get_compile_config(self):
         """An optimiser that has made no step yet is saved with a state like any other."""
-        if self.compiled:
+        if self.compiled and not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
         return super().get_compile_config()
 
@@ -269,6 +295,39 @@ class LatentVariableModel(keras.Model, abc.ABC):
             for part in cls.parts
         }
         return cls(**(config | parts))
+
+
+def as_arrays(data):
+    """What a caller gives as examples, an array or a dict of arrays, as NumPy's."""
+    if data is None or isinstance(data, tuple | str | bytes) or callable(data):
+        raise TypeError(
+            "Expected examples as an array, a dict of arrays, a tf.data.Dataset, a keras.utils.PyDataset or a "
+            f"generator of batches. Received: {type(data).__name__}"
+        )
+    if isinstance(data, dict):
+        return {name: np.asarray(value) for name, value in data.items()}
+    return np.asarray(data)
+
+
+class _WatchedPyDataset(keras.utils.PyDataset):
+    """A data set of Keras's whose batches are looked at as they come."""
+
+    def __init__(self, data: keras.utils.PyDataset, check):
+        super().__init__(workers=data.workers, max_queue_size=data.max_queue_size)
+        self.data, self.check = data, check
+
+    @property
+    def num_batches(self):
+        return self.data.num_batches
+
+    def __getitem__(self, index):
+        return self.check(self.data[index])
+
+    def on_epoch_begin(self):
+        self.data.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self.data.on_epoch_end()
 
 
 def _batch_of(data):

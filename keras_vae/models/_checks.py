@@ -80,10 +80,15 @@ def check_parts(vae: "VAE", latent_size: int) -> None:
         )
 
 
-def check_batch(vae: "VAE", batch) -> None:
-    """Raises `ValueError` where data (NumPy arrays, or a dict of them) are not what a model takes."""
+def check_batch(vae: "VAE", batch, asked: dict[str, keras.KerasTensor]) -> None:
+    """Raises `ValueError` where data (NumPy arrays, or a dict of them) are not what a model takes.
+
+    Args:
+        vae: the model.
+        batch: x, or a dict with x.
+        asked: what else is needed: input name -> symbolic input.
+    """
     entries = batch if isinstance(batch, dict) else {"x": batch}
-    asked = vae.side_inputs
     if missing := {"x", *asked} - set(entries):
         raise ValueError(
             f"The networks ask for {sorted({'x', *asked})} and the batch holds {sorted(entries)}: "
@@ -92,7 +97,7 @@ def check_batch(vae: "VAE", batch) -> None:
     x = entries["x"]
     if x.dtype.kind not in "buif":
         raise ValueError(f"The data have to be numbers. Received dtype {x.dtype}.")
-    if tuple(x.shape[1:]) != vae.event_shape:
+    if x.ndim == 0 or tuple(x.shape[1:]) != vae.event_shape:
         raise ValueError(
             f"The model takes examples of shape {vae.event_shape} (with a batch axis first). "
             f"Received data of shape {tuple(x.shape)}."
@@ -100,7 +105,13 @@ def check_batch(vae: "VAE", batch) -> None:
     if len(x) == 0:
         raise ValueError("The data are empty: they hold no example.")
     for name, tensor in asked.items():
-        _check_entry(name, entries[name], (len(x), *tensor.shape[1:]))
+        _check_entry(name, entries[name], (len(x), *tensor.shape[1:]), tensor.dtype)
+    for name, value in entries.items():
+        if value.dtype.kind not in "buif":
+            raise ValueError(
+                f"The entry {name!r} has dtype {value.dtype}, which is no number. No network asks for it: leave "
+                "it out."
+            )
     if (mask := entries.get("mask")) is not None:
         fits = mask.ndim == x.ndim and len(mask) == len(x)
         if not fits or any(m not in (1, n) for m, n in zip(mask.shape, x.shape, strict=True)):
@@ -108,6 +119,8 @@ def check_batch(vae: "VAE", batch) -> None:
                 f"The mask has to be like x, {x.shape}, or 1 along axes after the first. "
                 f"Received {mask.shape}."
             )
+        if not np.isin(mask, (0, 1)).all():
+            raise ValueError("The mask has to hold 0 (missing) or 1 (observed) only.")
         x = np.where(np.asarray(mask, bool), x, 0)
     finite = np.isfinite(x)
     if not finite.all():
@@ -139,10 +152,18 @@ def outside_support(vae: "VAE", found: str = "") -> str:
 
 
 def are_valid(vae: "VAE", entries: dict[str, tf.Tensor]) -> tf.Tensor:
-    """Whether all of x (zero where a mask hides it) is finite and in the support: bool, in a graph."""
+    """Whether all of x (zero where a mask hides it) is finite and in the support, masks are 0 or 1 and
+    conditions finite: bool, in a graph.
+    """
     x = tf.cast(entries["x"], tf.float32)
-    inside = tf.math.is_finite(x) & vae.likelihood.contains(x)
-    return tf.reduce_all(inside)
+    valid = tf.reduce_all(tf.math.is_finite(x) & vae.likelihood.contains(x))
+    if "mask" in entries:
+        mask = tf.cast(entries["mask"], tf.float32)
+        valid &= tf.reduce_all((mask == 0.0) | (mask == 1.0))
+    for name in vae.side_inputs:
+        if entries[name].dtype.is_floating:
+            valid &= tf.reduce_all(tf.math.is_finite(entries[name]))
+    return valid
 
 
 def checked_conditions(vae: "VAE", num_rows: int, given: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -161,11 +182,11 @@ def checked_conditions(vae: "VAE", num_rows: int, given: dict[str, Any]) -> dict
                 f"The condition {name!r} has to be one value of shape {expected[1:]} or an array of shape "
                 f"{expected}. Received shape {np.shape(value)}."
             ) from None
-        _check_entry(name, batch[name], expected)
+        _check_entry(name, batch[name], expected, vae.conditions[name].dtype)
     return batch
 
 
-def _check_entry(name: str, value: np.ndarray, expected: tuple[int, ...]) -> None:
+def _check_entry(name: str, value: np.ndarray, expected: tuple[int, ...], dtype: str) -> None:
     problem = ""
     if value.shape != expected:
         problem = f"shape {value.shape}"
@@ -173,6 +194,8 @@ def _check_entry(name: str, value: np.ndarray, expected: tuple[int, ...]) -> Non
         problem = f"dtype {value.dtype}"
     elif not np.isfinite(value).all():
         problem = "NaN or infinite values"
+    elif tf.as_dtype(dtype).is_integer and (value != np.floor(value)).any():
+        problem = "fractions, and the network takes integers"
     if problem:
         raise ValueError(
             f"The entry {name!r} has to be finite numbers of shape {expected}. Received {problem}."

@@ -5,7 +5,7 @@ import tensorflow_probability as tfp
 
 from keras_vae._parts import check_count, register
 from keras_vae.likelihoods import Likelihood
-from keras_vae.models._base import LatentVariableModel
+from keras_vae.models._base import LatentVariableModel, as_arrays
 from keras_vae.models._checks import (
     are_valid,
     check_batch,
@@ -102,10 +102,16 @@ class VAE(LatentVariableModel):
         }
 
     @property
+    def encoder_conditions(self) -> dict[str, keras.KerasTensor]:
+        """What the encoder asks for beside x: input name -> symbolic input."""
+        return {
+            t.name: t for t in self.encoder.inputs if t.name != "x" and len(self.encoder.inputs) > 1
+        }
+
+    @property
     def side_inputs(self) -> dict[str, keras.KerasTensor]:
         """What the networks ask a batch for beside x and z: input name -> symbolic input."""
-        inputs = self.encoder.inputs if len(self.encoder.inputs) > 1 else []
-        return {t.name: t for t in inputs if t.name != "x"} | self.conditions
+        return self.encoder_conditions | self.conditions
 
     # Distributions.
 
@@ -132,6 +138,12 @@ class VAE(LatentVariableModel):
                 f"The decoder also asks for {sorted(self.conditions)}: pass them as the second "
                 f"argument, a dict. {sorted(missing)} is missing."
             )
+        num_rows = {name: len(batch[name]) for name in self.conditions}
+        if set(num_rows.values()) - {np.shape(z)[-2]}:
+            raise ValueError(
+                f"Every z has its own conditions. Received z of shape {tuple(np.shape(z))} and conditions for "
+                f"{num_rows} rows."
+            )
         return self.now(self.likelihood).distribution(self.decode_params(z, batch))
 
     def log_likelihood(self, batch, z, *, training=False):
@@ -154,11 +166,13 @@ class VAE(LatentVariableModel):
     def embed(self, x) -> np.ndarray:
         """The posterior's location for every example, [N, latent_dim]."""
         posterior = self.now(self.posterior)
-        return self._in_chunks(lambda batch: posterior.location(self.encode(batch)), x)
+        return self._in_chunks(
+            lambda batch: posterior.location(self.encode(batch)), x, self.encoder_conditions
+        )
 
     def reconstruct(self, x) -> np.ndarray:
         """Every example encoded and decoded again, without noise: like x."""
-        return self._in_chunks(self.call, x)
+        return self._in_chunks(self.call, x, self.side_inputs)
 
     def generate(self, num_samples: int, seed=0, **conditions) -> np.ndarray:
         """New examples [num_samples, *event]: what p(x|z) shows at z ~ p(z).
@@ -195,8 +209,7 @@ class VAE(LatentVariableModel):
         Returns:
             [N, steps, *event].
         """
-        if steps < 2:
-            raise ValueError(f"A line has at least 2 points. Received: steps={steps}")
+        check_count("interpolate", least=2, steps=steps)
         if self.conditions:
             raise ValueError(
                 f"The decoder also asks for {list(self.conditions)}: interpolate between embeddings and use "
@@ -212,9 +225,9 @@ class VAE(LatentVariableModel):
         likelihood = self.now(self.likelihood)
         return _map_rows(lambda rows: likelihood.location(self.decode_params(rows)), z, len(z))
 
-    def _in_chunks(self, function, x):
-        batch = tf.nest.map_structure(np.asarray, x)
-        self.check_batch(batch)
+    def _in_chunks(self, function, x, asked):
+        batch = as_arrays(x)
+        check_batch(self, batch, asked)
         return _map_rows(function, batch, len(batch["x"] if isinstance(batch, dict) else batch))
 
     # Checks.
@@ -223,7 +236,7 @@ class VAE(LatentVariableModel):
         check_parts(self, _input(self.decoder, "z").shape[-1])
 
     def check_batch(self, batch):
-        check_batch(self, batch)
+        check_batch(self, batch, self.side_inputs)
 
     @property
     def widest_layer(self):

@@ -1,7 +1,11 @@
 """What watches a run: validation and the best model, divergence, speed, pictures for TensorBoard."""
 
+import contextlib
 import math
+import signal
+import threading
 import time
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -54,6 +58,38 @@ class StopAtNaN(keras.callbacks.Callback):
         if not math.isfinite(logs["loss"]):
             step = int(self.vae.step.numpy())
             raise TrainingDiverged(self.run, self.epoch, f"the loss, by step {step:,},")
+
+
+class StopByHand(keras.callbacks.Callback):
+    """Ctrl-C that is not lost where TensorFlow or Keras swallows the exception: the next step ends the run."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_pressed = False
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[None]:
+        """Takes note of SIGINT, in the main thread, where Python's signals arrive."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, self._press)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _press(self, *_):
+        self.is_pressed = True
+        raise KeyboardInterrupt
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.is_pressed:
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.is_pressed:
+            raise KeyboardInterrupt
 
 
 class Stopwatch:

@@ -12,7 +12,7 @@ from keras_vae import _files, pictures, reports
 from keras_vae.data import Splits
 from keras_vae.data.sources import absolute
 from keras_vae.models import VAE
-from keras_vae.training.callbacks import KeepBest, StopAtNaN, TensorBoard
+from keras_vae.training.callbacks import KeepBest, StopAtNaN, StopByHand, TensorBoard
 from keras_vae.training.logs import LOGS
 from keras_vae.training.recipe import Recipe
 from keras_vae.training.run import Run
@@ -116,6 +116,7 @@ def _fit(
     writes = is_chief(strategy)
     history = keras.callbacks.History()
     keep_best = KeepBest(run, model, _validation(splits), saves=writes)
+    by_hand = StopByHand()
     kept = [StopAtNaN(run, model), keep_best, history]
     if recipe.patience is not None:
         early = keras.callbacks.EarlyStopping(
@@ -137,13 +138,13 @@ def _fit(
     if not state.stopped and done < recipe.epochs:
         shown = [TensorBoard(run, model, splits), _HistoryFile(run, history)] if writes else []
         try:
-            with log.running:
+            with log.running, by_hand.listening():
                 model.fit(
                     splits.train_from(done * splits.steps_per_epoch),
                     epochs=recipe.epochs,
                     initial_epoch=done,
                     steps_per_epoch=splits.steps_per_epoch,
-                    callbacks=[*kept, log, *shown, state],
+                    callbacks=[*kept, log, *shown, state, by_hand],
                     verbose=0,
                 )
         except KeyboardInterrupt:
@@ -172,6 +173,8 @@ def _restored(state: TrainingState, run: Run, model: VAE, keep_best: KeepBest) -
             f"{run.model_path} is gone: the best model so far, of epoch {keep_best.best_epoch}. Put it "
             "back, or train anew with another folder or --overwrite."
         )
+    if done:
+        _ = Run(run.path).model  # a damaged one is found before more is trained
     return done
 
 

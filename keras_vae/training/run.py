@@ -25,8 +25,9 @@ class TrainingDiverged(RuntimeError):
             else "No epoch was complete, so there is no model to keep."
         )
         super().__init__(
-            f"Training diverged: {what} was NaN or infinite in epoch {epoch}. {kept} A lower learning rate, or a "
-            "likelihood with a fixed scale, usually helps."
+            f"Training diverged: {what} was NaN or infinite in epoch {epoch}. {kept} Values far from the size of 1 "
+            "are better divided by their standard deviation first; else a lower learning rate, or a likelihood "
+            "with a fixed scale, usually helps."
         )
 
 

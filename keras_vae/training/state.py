@@ -104,7 +104,8 @@ class TrainingState(keras.callbacks.Callback):
 
     @staticmethod
     def _variables(model):
-        model.optimizer.build(model.trainable_variables)
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
         return [*model.variables, *model.optimizer.variables]
 
 

@@ -86,6 +86,10 @@ def read(source: str | os.PathLike[str]) -> RawData:
         FileNotFoundError: If nothing of that name exists.
         ValueError: If what exists has none of the forms, or cannot be read.
     """
+    if not isinstance(source, str | os.PathLike):
+        raise TypeError(
+            f"A data source is a name or a path; arrays go to from_arrays. Received: {type(source).__name__}"
+        )
     name = os.fspath(source)
     if not name:
         raise ValueError(f"The name of the data is empty. {_forms()}")

@@ -9,15 +9,17 @@ import numpy as np
 from keras_vae._files import check_fits
 from keras_vae.data.examples import SET_NAMES, Array, RawData, checked
 
+_ZIP = b"PK"
+
 
 def is_npy(source: str) -> bool:
     """Whether the source is an existing .npy file."""
-    return source.endswith(".npy") and Path(source).is_file()
+    return source.lower().endswith(".npy") and Path(source).is_file()
 
 
 def is_npz(source: str) -> bool:
     """Whether the source is an existing .npz file."""
-    return source.endswith(".npz") and Path(source).is_file()
+    return source.lower().endswith(".npz") and Path(source).is_file()
 
 
 def read_npy(source: str) -> RawData:
@@ -52,7 +54,7 @@ def _keys(source: str, arrays: dict[str, Array]) -> tuple[dict[str, str], dict[s
             others.append(key)
         elif kind.setdefault(split, key) != key:
             raise _unclear(source, arrays)
-    if "train" in examples:
+    if "train" in examples and set(labels) <= set(examples):
         return examples, labels
     if examples or len(others) != 1 or set(labels) - {"train"}:
         raise _unclear(source, arrays)
@@ -70,6 +72,9 @@ def _unclear(source: str, arrays: dict[str, Array]) -> ValueError:
 def _load(source: str) -> Array | dict[str, Array]:
     try:
         if not zipfile.is_zipfile(source):
+            with open(source, "rb") as file:
+                if file.read(len(_ZIP)) == _ZIP:
+                    raise zipfile.BadZipFile("the archive is cut short.")
             # Mapped first, so that a false header claims no memory.
             return np.array(np.load(source, mmap_mode="r", allow_pickle=False))
         with zipfile.ZipFile(source) as archive:

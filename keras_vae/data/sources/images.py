@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_vae.data.examples import SET_NAMES, Array, Examples, RawData, checked
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
+_OTHER_SUFFIXES = {".webp", ".gif", ".tif", ".tiff", ".heic", ".avif"}
 _PNG = b"\x89PNG\r\n\x1a\n"
 _BIT_DEPTH = 24  # where a PNG file says it
 
@@ -63,6 +64,7 @@ def _sets(folder: Path) -> dict[str, Path]:
 def _read_set(folder: Path, split: str) -> tuple[Examples, tuple[str, ...] | None]:
     paths = _images(folder)
     classes = [child for child in _folders(folder) if _images(child)]
+    _check_nothing_is_left_out(folder)
     if not classes:
         return checked(_read_images(paths, folder), split=split), None
     if paths:
@@ -75,6 +77,25 @@ def _read_set(folder: Path, split: str) -> tuple[Examples, tuple[str, ...] | Non
     values = _read_images([path for paths in members for path in paths], folder)
     labels = np.repeat(np.arange(len(classes)), [len(paths) for paths in members])
     return checked(values, labels, split=split), tuple(child.name for child in classes)
+
+
+def _check_nothing_is_left_out(folder: Path) -> None:
+    """Raises for pictures of other kinds, and for pictures deeper than they are looked for."""
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder).parts
+        suffix = path.suffix.lower()
+        if any(part.startswith(".") for part in inside) or not path.is_file():
+            continue
+        if suffix in _OTHER_SUFFIXES:
+            raise ValueError(
+                f"{path} is a picture of a kind that is not read here. Expected {', '.join(sorted(_SUFFIXES))}. "
+                "Convert it, or take it out of the folder."
+            )
+        if suffix in _SUFFIXES and len(inside) > 2:
+            raise ValueError(
+                f"{path} lies deeper than images are looked for. Expected images in {folder}, or in its "
+                "subfolders, one for each class."
+            )
 
 
 def _read_images(paths: list[Path], folder: Path) -> Array:
@@ -112,7 +133,9 @@ def _read_image(path: Path) -> Array:
 
 
 def _images(folder: Path) -> list[Path]:
-    return [path for path in _entries(folder) if path.suffix.lower() in _SUFFIXES]
+    return [
+        path for path in _entries(folder) if path.suffix.lower() in _SUFFIXES and path.is_file()
+    ]
 
 
 def _folders(folder: Path) -> list[Path]:
