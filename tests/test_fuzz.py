@@ -17,7 +17,7 @@ from rich.console import Console
 
 from keras_vae import data, export, training
 
-SECONDS = int(os.environ.get("KERAS_VAE_FUZZ_SECONDS", "20"))
+SECONDS = int(os.environ.get("KERAS_VAE_FUZZ_SECONDS", "10"))
 
 
 @pytest.fixture(scope="module")

@@ -524,9 +524,9 @@ def test_whatever_batches_come_from_they_are_looked_at(value):
     good, spoiled = data_for(model, 8), bad(value)
     assert len(model.fit(Batches(good), epochs=2, verbose=0).history["loss"]) == 2
     assert np.isfinite(model.evaluate(Batches(good), verbose=0, return_dict=True)["loss"])
-    model.fit((batch for batch in good.reshape(2, 4, 6)), verbose=0)
+    model.fit(((batch,) for batch in good.reshape(2, 4, 6)), steps_per_epoch=2, verbose=0)
     for use in (model.fit, model.evaluate, model.predict):
-        for data in (Batches(spoiled), (batch for batch in spoiled.reshape(2, 4, 6))):
+        for data in (Batches(spoiled), ((batch,) for batch in spoiled.reshape(2, 4, 6))):
             with pytest.raises(ValueError, match=r"NaN or infinite|Bernoulli is defined for 0"):
                 use(data, verbose=0)
     for use in (model.train_on_batch, model.test_on_batch, model.predict):
