@@ -268,7 +268,6 @@ def main():
     from keras_vae import training
 
     results = {
-        "command": " ".join(sys.argv),
         **machine.describe(),
     }
     with tempfile.TemporaryDirectory() as scratch:

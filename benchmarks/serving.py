@@ -97,7 +97,7 @@ def main():
     from keras_vae import export, training
 
     model = training.Run(given.run).model
-    results = {"command": " ".join(sys.argv), **machine.describe(), "rows": []}
+    results = {**machine.describe(), "rows": []}
     print("| clients | batch | requests/s | pictures/s | p50 | p99 |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)

@@ -123,7 +123,7 @@ def main():
         "torch": given.torch_python,
         "rapidae": given.rapidae_python,
     }
-    results = {"command": " ".join(sys.argv), **machine.describe(), "tasks": {}}
+    results = {**machine.describe(), "tasks": {}}
     for task in given.task or TASKS:
         runs, bare = {}, []
         for number in range(given.rounds):
