@@ -546,6 +546,7 @@ def test_what_is_no_data_is_refused():
             model.fit(data, verbose=0)
     x = data_for(model, 4)
     np.testing.assert_array_equal(model.embed(x.tolist()), model.embed(x))
+    assert model.evaluate(x.tolist(), verbose=0) == model.evaluate(x, verbose=0)
 
 
 def test_a_mask_is_yes_or_no():

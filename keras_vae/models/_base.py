@@ -157,7 +157,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
         support raise.
 
         Arrays are checked before, the batches of a `tf.data.Dataset`, a `keras.utils.PyDataset` or a
-        generator as they come.
+        generator as they come; a data set that is distributed already is not.
         """
         if kwargs.get("sample_weight") is not None or kwargs.get("class_weight") is not None:
             raise ValueError(_NO_WEIGHTS)
@@ -216,7 +216,10 @@ class LatentVariableModel(keras.Model, abc.ABC):
             return _WatchedPyDataset(data, self._checked)
         if isinstance(data, GeneratorType):
             return (self._checked(element) for element in data)
+        if isinstance(data, tf.distribute.DistributedDataset):
+            return data  # lies on other machines in part
         if not isinstance(data, tf.data.Dataset):
+            data = as_arrays(data) if isinstance(data, list) else data
             self.check_batch(as_arrays(data))
             return data
         _check_length(data, steps)
