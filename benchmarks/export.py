@@ -281,9 +281,7 @@ def main():
             results[name] = {"table": table, "cold start": start}
             print(f"\n{name}\n\n{markdown(table)}\n")
             print(f"process start to the first 16 pictures in LiteRT: {start:.2f} s")
-    if given.output:
-        given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(json.dumps(results, indent=2) + "\n")
+    machine.save(results, given.output)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""What a benchmark ran on."""
+"""What a benchmark ran on, and where its results go."""
 
+import json
 import os
 import platform
 from pathlib import Path
@@ -11,3 +12,10 @@ def describe() -> dict[str, str | int | None]:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {"machine": (names or [platform.processor()])[0], "cores": os.cpu_count()}
+
+
+def save(results: dict, path: Path | None) -> None:
+    """Writes results as JSON, if a path is given."""
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(results, indent=2) + "\n")

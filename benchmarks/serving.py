@@ -115,9 +115,7 @@ def main():
                         flush=True,
                     )
                     results["rows"].append({"clients": clients, "batch": batch, **row})
-    if given.output:
-        given.output.parent.mkdir(parents=True, exist_ok=True)
-        given.output.write_text(json.dumps(results, indent=2) + "\n")
+    machine.save(results, given.output)
 
 
 if __name__ == "__main__":

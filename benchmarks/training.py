@@ -145,9 +145,7 @@ def main():
         print(f"\n{task}\n\n{markdown(table)}\n")
         print(f"{PEAK}: {peak:.0f} GFLOP/s; {BARE}: {alone:,.0f} images/s, of which the whole step")
         print(f"reaches {whole / alone:.0%}")
-        if given.output:
-            given.output.parent.mkdir(parents=True, exist_ok=True)
-            given.output.write_text(json.dumps(results, indent=2) + "\n")
+        machine.save(results, given.output)
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ def quantization_cost(vae: VAE, quantization: str | None, data, *, seed=0) -> fl
     }
 
     def negative_elbo(run) -> float:
+        """Mean over the data through the exported networks, nats per example."""
         given = {name: batch[name] for name in for_encoder}
         params = tf.constant(run("encode", **given)["params"])
         z = posterior.transform(params, noise)

@@ -13,12 +13,19 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_vae._parts import T, at_step, name_of
+from keras_vae.models._batches import (
+    NO_WEIGHTS,
+    WatchedPyDataset,
+    as_arrays,
+    batch_of,
+    check_length,
+    is_endless,
+)
 from keras_vae.sampling import Sampling
 
 tfd = tfp.distributions
 
 _UNFIT = "unfit data"  # marks an assertion of ours among TensorFlow's errors
-_NO_WEIGHTS = "Weighted examples are not supported: leave out sample_weight and class_weight."
 
 
 class LatentVariableModel(keras.Model, abc.ABC):
@@ -114,7 +121,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
         return list(self._term_means.values())
 
     def train_step(self, data):
-        batch = _batch_of(data)
+        batch = batch_of(data)
         with tf.GradientTape() as tape:
             terms = self._terms(batch, training=True)
             # The gradients of replicas are summed.
@@ -126,7 +133,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
         return self._track(terms, batch)
 
     def test_step(self, data):
-        batch = _batch_of(data)
+        batch = batch_of(data)
         return self._track(self._terms(batch, training=False), batch)
 
     def _terms(self, batch, *, training: bool) -> dict[str, tf.Tensor]:
@@ -160,7 +167,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
         generator as they come; a data set that is distributed already is not.
         """
         if kwargs.get("sample_weight") is not None or kwargs.get("class_weight") is not None:
-            raise ValueError(_NO_WEIGHTS)
+            raise ValueError(NO_WEIGHTS)
         if (validation := kwargs.get("validation_data")) is not None:
             first, *rest = validation if isinstance(validation, tuple) else (validation,)
             checked = self._check_data(first, kwargs.get("validation_steps"))
@@ -169,7 +176,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
         x = self._check_data(x, steps)
         if isinstance(x, tf.data.Dataset | GeneratorType):
             kwargs = {"shuffle": False} | kwargs  # these shuffle themselves
-            if _is_endless(x) and steps % self.steps_per_execution:
+            if is_endless(x) and steps % self.steps_per_execution:
                 raise ValueError(
                     f"An epoch of {steps} steps is no multiple of steps_per_execution="
                     f"{self.steps_per_execution}, and endless data would be trained on beyond it. Compile "
@@ -213,7 +220,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
                 "The objective is the loss and names the metrics. Compile with neither loss nor metrics."
             )
         if isinstance(data, keras.utils.PyDataset):
-            return _WatchedPyDataset(data, self._checked)
+            return WatchedPyDataset(data, self._checked)
         if isinstance(data, GeneratorType):
             return (self._checked(element) for element in data)
         if isinstance(data, tf.distribute.DistributedDataset):
@@ -222,15 +229,15 @@ class LatentVariableModel(keras.Model, abc.ABC):
             data = as_arrays(data) if isinstance(data, list) else data
             self.check_batch(as_arrays(data))
             return data
-        _check_length(data, steps)
+        check_length(data, steps)
         first = next(iter(data.take(1)), None)
         if first is None:
             raise ValueError("The data set is empty: it gave no batch.")
-        self.check_batch(tf.nest.map_structure(np.asarray, _batch_of(first)))
+        self.check_batch(tf.nest.map_structure(np.asarray, batch_of(first)))
 
         def watched(*element):
             given = element if isinstance(data.element_spec, tuple) else element[0]
-            valid = tf.debugging.Assert(self.are_valid(_batch_of(given)), [_UNFIT])
+            valid = tf.debugging.Assert(self.are_valid(batch_of(given)), [_UNFIT])
             with tf.control_dependencies([valid]):
                 return tf.nest.map_structure(tf.identity, given)
 
@@ -238,7 +245,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
 
     def _checked(self, element):
         """What a generator or a `PyDataset` gives, if the model takes it."""
-        self.check_batch(as_arrays(_batch_of(element)))
+        self.check_batch(as_arrays(batch_of(element)))
         return element
 
     @contextlib.contextmanager
@@ -298,60 +305,6 @@ class LatentVariableModel(keras.Model, abc.ABC):
             for part in cls.parts
         }
         return cls(**(config | parts))
-
-
-def as_arrays(data):
-    """What a caller gives as examples, an array or a dict of arrays, as NumPy's."""
-    if data is None or isinstance(data, tuple | str | bytes) or callable(data):
-        raise TypeError(
-            "Expected examples as an array, a dict of arrays, a tf.data.Dataset, a keras.utils.PyDataset or a "
-            f"generator of batches. Received: {type(data).__name__}"
-        )
-    if isinstance(data, dict):
-        return {name: np.asarray(value) for name, value in data.items()}
-    return np.asarray(data)
-
-
-class _WatchedPyDataset(keras.utils.PyDataset):
-    """A data set of Keras's whose batches are looked at as they come."""
-
-    def __init__(self, data: keras.utils.PyDataset, check):
-        super().__init__(workers=data.workers, max_queue_size=data.max_queue_size)
-        self.data, self.check = data, check
-
-    @property
-    def num_batches(self):
-        return self.data.num_batches
-
-    def __getitem__(self, index):
-        return self.check(self.data[index])
-
-    def on_epoch_begin(self):
-        self.data.on_epoch_begin()
-
-    def on_epoch_end(self):
-        self.data.on_epoch_end()
-
-
-def _batch_of(data):
-    """What the data set yields, without targets, which a VAE has none of."""
-    batch, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    if sample_weight is not None:
-        raise ValueError(_NO_WEIGHTS)
-    return batch
-
-
-def _is_endless(data) -> bool:
-    return isinstance(data, tf.data.Dataset) and data.cardinality() == tf.data.INFINITE_CARDINALITY
-
-
-def _check_length(data, steps: int | None) -> None:
-    if _is_endless(data) and not steps:
-        raise ValueError(
-            "The data have no end, so a pass over them needs a length. Pass steps_per_epoch (to fit), "
-            "validation_steps or steps, or a finite data set. What keras_vae.data.load returns knows its "
-            "own steps_per_epoch."
-        )
 
 
 def _mixed_policy(names: tuple[str, ...], parts: dict[str, Any]) -> str:

@@ -5,7 +5,8 @@ import tensorflow_probability as tfp
 
 from keras_vae._parts import check_count, register
 from keras_vae.likelihoods import Likelihood
-from keras_vae.models._base import LatentVariableModel, as_arrays
+from keras_vae.models._base import LatentVariableModel
+from keras_vae.models._batches import as_arrays
 from keras_vae.models._checks import (
     are_valid,
     check_batch,

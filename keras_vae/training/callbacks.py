@@ -92,22 +92,25 @@ class StopByHand(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-class Stopwatch:
-    """Steps per second of an epoch's training, without what happens at its end."""
+class Speed(keras.callbacks.Callback):
+    """Adds `steps_per_second` to an epoch's logs: of its training, without what happens at its end.
+
+    For the callbacks that come after it; not for those that keep what a run can be compared by.
+    """
 
     def __init__(self):
-        self.start()
-
-    def start(self) -> None:
-        self.begun = self.last = time.perf_counter()
+        super().__init__()
+        self.begun = self.last = 0.0
         self.steps = 0
 
-    def count(self, steps: int) -> None:
-        self.last, self.steps = time.perf_counter(), steps
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begun = time.perf_counter()
 
-    @property
-    def steps_per_second(self) -> float:
-        return self.steps / max(self.last - self.begun, 1e-9)
+    def on_train_batch_end(self, batch, logs=None):
+        self.last, self.steps = time.perf_counter(), batch + 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["steps_per_second"] = self.steps / max(self.last - self.begun, 1e-9)
 
 
 class TensorBoard(keras.callbacks.Callback):
@@ -121,20 +124,12 @@ class TensorBoard(keras.callbacks.Callback):
         self.writer = tf.summary.create_file_writer(str(run.path / "tensorboard"))
         self.watched = splits.examples("validation", min(_WATCHED, splits.num_validation))
         self.originals = self.watched[:num_images]
-        self.stopwatch = Stopwatch()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.stopwatch.start()
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.stopwatch.count(batch + 1)
 
     def on_epoch_end(self, epoch, logs=None):
         with self.writer.as_default(step=epoch + 1):
             for term, value in logs.items():
                 tf.summary.scalar(term, value)
             tf.summary.scalar("learning_rate", self.vae.optimizer.learning_rate)
-            tf.summary.scalar("steps_per_second", self.stopwatch.steps_per_second)
             if len(self.watched) > 1:
                 use = latent_use(self.vae, self.watched)
                 tf.summary.scalar("active_units", use.num_active)

@@ -8,7 +8,6 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from keras_vae.training.callbacks import Stopwatch
 from keras_vae.training.run import Run
 
 
@@ -92,22 +91,9 @@ class TextLog(Log):
 class JsonLog(Log):
     """One JSON object per line, each with its "event": resumed, epoch, stopped, finished."""
 
-    def __init__(self, run: Run, steps_per_epoch: int, monitor: str, console: Console):
-        super().__init__(run, steps_per_epoch, monitor, console)
-        self.stopwatch = Stopwatch()
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.stopwatch.start()
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.stopwatch.count(batch + 1)
-
     def on_epoch_end(self, epoch, logs=None):
-        terms = {term: float(value) for term, value in logs.items()}
-        speed = round(self.stopwatch.steps_per_second, 3)
-        self._say(
-            "epoch", epoch=epoch + 1, monitor=f"val_{self.monitor}", **terms, steps_per_second=speed
-        )
+        values = {name: float(value) for name, value in logs.items()}
+        self._say("epoch", epoch=epoch + 1, monitor=f"val_{self.monitor}", **values)
 
     def resumed(self, epoch):
         self._say("resumed", epoch=epoch)

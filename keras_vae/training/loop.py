@@ -12,7 +12,7 @@ from keras_vae import _files, pictures, reports
 from keras_vae.data import Splits
 from keras_vae.data.sources import absolute
 from keras_vae.models import VAE
-from keras_vae.training.callbacks import KeepBest, StopAtNaN, StopByHand, TensorBoard
+from keras_vae.training.callbacks import KeepBest, Speed, StopAtNaN, StopByHand, TensorBoard
 from keras_vae.training.logs import LOGS
 from keras_vae.training.recipe import Recipe
 from keras_vae.training.run import Run
@@ -144,7 +144,7 @@ def _fit(
                     epochs=recipe.epochs,
                     initial_epoch=done,
                     steps_per_epoch=splits.steps_per_epoch,
-                    callbacks=[*kept, log, *shown, state, by_hand],
+                    callbacks=[*kept, Speed(), log, *shown, state, by_hand],
                     verbose=0,
                 )
         except KeyboardInterrupt:
