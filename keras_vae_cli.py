@@ -120,9 +120,17 @@ def train(
     data: Annotated[
         str,
         typer.Option(
-            help="mnist, tfds:NAME, a folder of IDX files or of images, or a .npy or .npz file."
+            help="mnist, tfds:NAME, a folder of IDX files, of images or of TFRecord or ArrayRecord shards, or a "
+            ".npy or .npz file."
         ),
     ] = "mnist",
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="Leave the data on disk and read them batch by batch, with flat memory.",
+        ),
+    ] = False,
     protocol: Annotated[
         str | None,
         typer.Option(help="grey, dynamic, static or raw; the source's own by default."),
@@ -155,6 +163,13 @@ def train(
         int, typer.Option(min=0, help="Epochs over which that weight rises from 0.")
     ] = 0,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")] = 20,
+    steps_per_epoch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Updates until the next validation and checkpoint, where a pass is too long for that.",
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples per update.")] = 128,
     learning_rate: Annotated[
         float, typer.Option(help="Adam's highest; it falls along a cosine.")
@@ -205,6 +220,7 @@ def train(
         if not resume:
             recipe = training.Recipe(
                 data=data,
+                stream=stream,
                 protocol=protocol,
                 network=network,
                 hidden=_sizes(hidden),
@@ -218,6 +234,7 @@ def train(
                 beta=beta,
                 warm_up=warm_up,
                 epochs=epochs,
+                steps_per_epoch=steps_per_epoch,
                 batch_size=batch_size,
                 learning_rate=learning_rate,
                 patience=patience,

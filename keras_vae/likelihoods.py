@@ -128,8 +128,8 @@ class Likelihood(abc.ABC):
         return tf.reduce_sum(tf.where(observed, log_prob, tf.zeros_like(log_prob)), axis=event_axes)
 
     def contains(self, x: tf.Tensor) -> tf.Tensor:
-        """Elementwise: whether finite values lie in the support, bool like x."""
-        return tf.ones_like(x, tf.bool)
+        """Elementwise: whether values lie in the support, where no NaN lies: bool like x."""
+        return tf.math.is_finite(x)
 
     def params_for_mean(self, mean: np.ndarray) -> np.ndarray:
         """Parameters [..., params_size(C)] whose mean is `mean` [..., C]: a decoder's initial

@@ -38,6 +38,8 @@ READERS = {
     "npy": _written("a.npy")(sources.read),
     "npz": _written("a.npz")(sources.read),
     "png": _written("a.png")(lambda path: sources.read(path.parent)),
+    "tfrecord": _written("train.tfrecord")(lambda path: sources.read(path.parent)),
+    "arrayrecord": _written("train.array_record")(lambda path: sources.read(path.parent)),
     "checksums": _written("SHA256SUMS")(lambda path: _read_checksums(path.parent)),
     "config": _written("config.json")(lambda path: Run(path.parent)),
     "history": _written("history.csv")(_history),

@@ -13,6 +13,7 @@ from conformance.rows import vae
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from test_streams import example, png, write_array_record, write_tfrecord
 
 from keras_vae import data, export, training
 
@@ -32,12 +33,17 @@ def seeds(images, tmp_path_factory):
     np.savez(folder / "a.npz", train=np.zeros((30, 4), np.uint8), y_train=np.arange(30))
     (folder / "idx").write_bytes(b"\0\0\x08\x01\0\0\0\x04abcd")
     (folder / "sums").write_text("0" * 64 + "  file\n")
+    records = [png(image) for image in np.zeros((30, 4, 4, 1), np.uint8)]
+    write_tfrecord(folder / "train.tfrecord", [example(image=record) for record in records])
+    write_array_record(folder / "train.array_record", records)
     (state,) = (run.path / "state").iterdir()
     return {
         "idx": folder / "idx",
         "npy": folder / "a.npy",
         "npz": folder / "a.npz",
         "png": run.path / "samples.png",
+        "tfrecord": folder / "train.tfrecord",
+        "arrayrecord": folder / "train.array_record",
         "checksums": folder / "sums",
         "config": run.path / "config.json",
         "history": run.path / "history.csv",

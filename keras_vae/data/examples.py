@@ -1,10 +1,13 @@
 """Arrays of examples, checked: what every source hands over and every split holds."""
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from keras_vae.data.records import Records
 
 Array = npt.NDArray[Any]
 
@@ -21,11 +24,11 @@ class Examples:
     """Examples with their labels.
 
     Args:
-        values: Array [N, *event], uint8 (pixels) or float32.
+        values: Array [N, *event], uint8 (pixels) or float32; or `Records`, which stay on disk.
         labels: Array [N] or None where the data has none.
     """
 
-    values: Array
+    values: "Array | Records"
     labels: Array | None = None
 
     def __len__(self) -> int:

@@ -9,8 +9,11 @@ import numpy as np
 from keras_vae.data import sources
 from keras_vae.data.examples import Array, Examples, RawData, checked
 from keras_vae.data.protocols import Protocol, find_protocol
+from keras_vae.data.records import Records
 from keras_vae.data.splits import SPLITS, Splits
 from keras_vae.data.streams import EVALUATION_SEED, Stream, key, permutation
+
+_HELD_OUT = 10_000  # examples of a stream that are held out at most, where no number is given
 
 
 def load(
@@ -21,6 +24,7 @@ def load(
     validation: int | None = None,
     seed: int = 0,
     flatten: bool = False,
+    stream: bool = False,
 ) -> Splits:
     """Loads a data set into training, validation and test splits under a named protocol.
 
@@ -37,6 +41,9 @@ def load(
             * a folder of IDX files named like those of MNIST, gzipped or not;
             * a folder of images (png, jpg, bmp) of one size; subfolders are classes;
               subfolders `train`, `validation` (`valid`, `val`) and `test` are those sets;
+            * a folder of TFRecord or ArrayRecord shards, with the sets in their names; a record is a
+              picture, or a tf.train.Example with a feature `image` or `x`: a picture, a serialised
+              tensor, bytes of pixels, or numbers;
             * a `.npy` or `.npz` file: a table [N, D], grey images [N, H, W] or images
               [N, H, W, C]; in an `.npz`, `train`, `validation` and `test`, or `x_train`,
               `x_val` and `x_test`, or one array, with labels in `y_train`, `y_val` and `y_test`.
@@ -50,6 +57,10 @@ def load(
             `"mnist"` and a tenth for others that have no validation set. 0 leaves none.
         seed: Seed of the training order and of redrawn training pixels, in [0, 2**63).
         flatten: Whether examples are vectors.
+        stream: Leave the examples on disk and read them batch by batch, several batches at a time,
+            in the same order as from memory: for shards, image folders, `.npy` files and TFDS data
+            larger than memory. Held-out examples are then at most 10,000 by default, and what is
+            asked of all training examples (their mean, their range) is asked of a sample.
 
     Returns:
         The splits.
@@ -67,7 +78,8 @@ def load(
     >>> [batch.shape for batch in splits.train.take(1)]
     [TensorShape([100, 28, 28, 1])]
     """
-    return _split(sources.read(source), protocol, batch_size, validation, seed, flatten)
+    raw = sources.read(source, stream=stream)
+    return _split(raw, protocol, batch_size, validation, seed, flatten)
 
 
 def from_arrays(
@@ -144,7 +156,9 @@ def _split(
     _check_whole("seed", seed, at_least=0)
     if validation is not None:
         _check_whole("validation", validation, at_least=0)
-    chosen = find_protocol(raw.protocol if protocol is None else protocol, raw.train.values)
+    values = raw.train.values
+    seen = values.sample if isinstance(values, Records) else values
+    chosen = find_protocol(raw.protocol if protocol is None else protocol, seen)
     for split, held in raw.sets.items():
         _check_alike(raw.train, held, split)
         chosen.check(held.values, split)
@@ -165,6 +179,8 @@ def _split(
 def _partition(raw: RawData, validation: int | None) -> dict[str, Examples]:
     """Divides the data into disjoint splits, by index."""
     tenth = len(raw.train) // 10
+    if isinstance(raw.train.values, Records):
+        tenth = min(tenth, _HELD_OUT)
     num_test = 0 if raw.test else tenth
     num_validation = raw.num_validation if validation is None else validation
     if raw.validation and validation:
@@ -194,11 +210,14 @@ def _partition(raw: RawData, validation: int | None) -> dict[str, Examples]:
 
 def _stored(part: Examples, split: str, protocol: Protocol, flatten: bool) -> Examples:
     values = protocol.store(part.values, Stream[split.upper()])
-    return Examples(values.reshape(len(part), -1) if flatten else values, part.labels)
+    if flatten:
+        is_streamed = isinstance(values, Records)
+        values = values.flattened() if is_streamed else values.reshape(len(part), -1)
+    return Examples(values, part.labels)
 
 
 def _check_alike(train: Examples, other: Examples, split: str) -> None:
-    def described(values: Array) -> str:
+    def described(values: Array | Records) -> str:
         return f"{values.dtype} of shape {values.shape[1:]}"
 
     if described(train.values) != described(other.values):

@@ -1,15 +1,19 @@
-"""tf.data pipelines over arrays in memory."""
+"""tf.data pipelines over examples in memory or on disk."""
+
+import math
+import os
 
 import tensorflow as tf
 
-from keras_vae.data.protocols import Protocol
+from keras_vae.data.protocols import CHUNK, Protocol
+from keras_vae.data.records import Records
 from keras_vae.data.streams import Stream, key, permutation
 
 _PREFETCHED_BATCHES = 4
 
 
 def training_batches(
-    values: tf.Tensor, protocol: Protocol, batch_size: int, seed: int, step: int
+    values: tf.Tensor | Records, protocol: Protocol, batch_size: int, seed: int, step: int
 ) -> tf.data.Dataset:
     """Returns the infinite stream of training batches from a global step on.
 
@@ -19,7 +23,7 @@ def training_batches(
     uninterrupted stream would have yielded.
 
     Args:
-        values: Stored examples [N, *event].
+        values: Stored examples [N, *event]; `Records` are read by several threads, ahead of time.
         protocol: What makes them float32 examples.
         batch_size: Examples per batch, at most N.
         seed: Seed of order and draws.
@@ -39,30 +43,50 @@ def training_batches(
         return tf.data.Dataset.from_tensor_slices((steps, indices))
 
     def batch_of(step, indices):
-        return protocol(tf.gather(values, indices), key(seed, Stream.TRAINING_DRAWS, step))
+        return protocol(_take(values, indices), key(seed, Stream.TRAINING_DRAWS, step))
 
     dataset = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(steps_of)
-    dataset = dataset.skip(skipped_steps).map(batch_of)
+    dataset = dataset.skip(skipped_steps).map(batch_of, num_parallel_calls=_readers(values))
     endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
     return _tuned(dataset.apply(endless))
 
 
-def evaluation_batches(values: tf.Tensor, protocol: Protocol, batch_size: int) -> tf.data.Dataset:
+def evaluation_batches(
+    values: tf.Tensor | Records, protocol: Protocol, batch_size: int, stream: Stream
+) -> tf.data.Dataset:
     """Returns one pass over all examples in order, the last batch being what is left.
 
     Args:
-        values: Stored examples [N, *event], drawn already if the protocol draws.
+        values: Stored examples [N, *event], drawn already if the protocol draws; `Records` are drawn
+            as they are read, with the same result.
         protocol: What makes them float32 examples.
         batch_size: Examples per batch, but for the last.
+        stream: The split's stream.
 
     Returns:
         A finite dataset of float32 batches [at most batch_size, *event].
     """
+    is_drawn = isinstance(values, Records) and protocol.draw is not None
+    rows = CHUNK if is_drawn else batch_size
 
-    def batch_from(start):
-        return protocol.scale(values[start : start + batch_size])
+    def part(number):
+        start = number * rows
+        taken = _take(values, tf.range(start, tf.minimum(start + rows, len(values))))
+        return protocol.held_out(taken, stream, number) if is_drawn else protocol.scale(taken)
 
-    return _tuned(tf.data.Dataset.range(0, len(values), batch_size).map(batch_from))
+    parts = tf.data.Dataset.range(math.ceil(len(values) / rows))
+    dataset = parts.map(part, num_parallel_calls=None if is_drawn else _readers(values))
+    num_batches = tf.data.experimental.assert_cardinality(math.ceil(len(values) / batch_size))
+    return _tuned(dataset.rebatch(batch_size).apply(num_batches) if is_drawn else dataset)
+
+
+def _take(values: tf.Tensor | Records, indices: tf.Tensor) -> tf.Tensor:
+    return values.gather(indices) if isinstance(values, Records) else tf.gather(values, indices)
+
+
+def _readers(values: tf.Tensor | Records) -> int | None:
+    """Batches that are made at a time."""
+    return os.cpu_count() if isinstance(values, Records) else None
 
 
 def _tuned(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -12,9 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vae.data.examples import Array
+from keras_vae.data.records import Records
 from keras_vae.data.streams import ALGORITHM, EVALUATION_SEED, Stream, key
 
-_CHUNK = 4096
+CHUNK = 4096
+"""Examples of a held-out split that are drawn with one seed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,40 +52,62 @@ class Protocol:
         values = tf.convert_to_tensor(values)
         return unit_interval(values) if self.redraws else self.scale(values)
 
-    def store(self, values: Array, stream: Stream) -> Array:
+    def held_out(self, values: tf.Tensor, stream: Stream, number: int | tf.Tensor) -> tf.Tensor:
+        """Returns the examples of one chunk of a held-out split, as float32.
+
+        Args:
+            values: Stored values of examples `number * CHUNK` to, at most, `(number + 1) * CHUNK`.
+            stream: The split's stream.
+            number: Which chunk it is.
+        """
+        return self.scale(self._drawn(values, stream, number))
+
+    def _drawn(self, values: tf.Tensor, stream: Stream, number: int | tf.Tensor) -> tf.Tensor:
+        if self.draw is None:
+            return values
+        return self.draw(values, key(EVALUATION_SEED, stream, number))
+
+    def store(self, values: "Array | Records", stream: Stream) -> "Array | Records":
         """Returns what is kept in memory of a split: its values, or one draw of them.
 
         The draw depends on `EVALUATION_SEED`, the split and the position of the example, so it
         is the same whatever the training seed, the batch size and the number of examples.
 
         Args:
-            values: Array [N, *event].
+            values: [N, *event].
             stream: The split's stream: `Stream.TRAIN`, `Stream.VALIDATION` or `Stream.TEST`.
 
         Returns:
-            Array [N, *event].
+            [N, *event]; `Records` as they are, to be drawn when they are read.
+
+        Raises:
+            ValueError: For training examples on disk that would be drawn once.
         """
         if self.draw is None or (self.redraws and stream is Stream.TRAIN):
             return values
-        chunks = range(0, len(values), _CHUNK)
+        if isinstance(values, Records):
+            if stream is Stream.TRAIN:
+                raise ValueError(
+                    f'protocol="{self.name}" draws training pixels once and keeps them in memory, which a stream '
+                    'does not. Use protocol="dynamic".'
+                )
+            return values
+        chunks = range(0, len(values), CHUNK)
         return np.concatenate(
             [
-                self.draw(
-                    tf.constant(values[start : start + _CHUNK]),
-                    key(EVALUATION_SEED, stream, number),
-                ).numpy()
+                self._drawn(tf.constant(values[start : start + CHUNK]), stream, number).numpy()
                 for number, start in enumerate(chunks)
             ]
         )
 
-    def check(self, values: Array, split: str) -> None:
+    def check(self, values: "Array | Records", split: str) -> None:
         """Raises a ValueError if `values` are not what the protocol reads.
 
         Args:
-            values: Array [N, *event].
+            values: [N, *event]; `Records` are looked at when they are read.
             split: Name of the set, for the message.
         """
-        if not self.probabilities or values.dtype == np.uint8:
+        if not self.probabilities or values.dtype == np.uint8 or isinstance(values, Records):
             return
         lowest, highest = values.min(), values.max()
         if lowest < 0 or highest > 1:
@@ -114,8 +138,8 @@ def unchanged(values: tf.Tensor) -> tf.Tensor:
 def bernoulli(values: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Draws zeros and ones with the values as probabilities.
 
-    Pixels are compared with 16 random bits, `bits * 255 < pixel * 2**16`: the probability is
-    within 2**-16 of pixel / 255, and exact for 0 (never) and 255 (always).
+    Pixels are compared with 16 random bits: the probability is within 2**-16 of pixel / 255, and
+    exact for 0 (never) and 255 (always).
 
     Args:
         values: uint8 pixels, or float32 probabilities, of any shape.
@@ -129,8 +153,9 @@ def bernoulli(values: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     [0, 1, 0, 1]
     """
     if values.dtype == tf.uint8:
-        bits = tf.cast(_random_uint16(values, seed), tf.int32)
-        ones = bits * 255 < tf.cast(values, tf.int32) * 2**16
+        # The same as bits * 255 < values * 2**16, within 16 bits.
+        bits, one = _random_uint16(values, seed), tf.constant(1, tf.uint16)
+        ones = tf.maximum(bits, one) <= tf.cast(values, tf.uint16) * tf.constant(257, tf.uint16)
     else:
         ones = tf.random.stateless_uniform(tf.shape(values), seed, alg=ALGORITHM) < values
     return tf.cast(tf.ensure_shape(ones, values.shape), tf.uint8)

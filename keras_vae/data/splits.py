@@ -5,16 +5,16 @@ import functools
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_vae.data.examples import Array, Examples
 from keras_vae.data.pipelines import evaluation_batches, training_batches
-from keras_vae.data.protocols import PROTOCOLS, Protocol
+from keras_vae.data.protocols import CHUNK, PROTOCOLS, Protocol
+from keras_vae.data.records import Records
 from keras_vae.data.streams import Stream, key
-
-_CHUNK = 4096
 
 SPLITS = ("train", "validation", "test")
 
@@ -29,8 +29,8 @@ class Splits:
         batch_size: Examples per batch.
         seed: Seed of the training order and of redrawn training pixels. Validation and test do
             not depend on it.
-        stored: Examples of "train", "validation" and "test" as kept in memory; a split without
-            examples is left out.
+        stored: Examples of "train", "validation" and "test" as kept in memory, or as `Records` of a
+            stream; a split without examples is left out.
         class_names: Names of the labels 0, 1, ... where known.
     """
 
@@ -45,6 +45,11 @@ class Splits:
     def shape(self) -> tuple[int, ...]:
         """Event shape of one example, for instance (28, 28, 1)."""
         return self.stored["train"].values.shape[1:]
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether the examples stay on disk and are read batch by batch."""
+        return isinstance(self.stored["train"].values, Records)
 
     @property
     def num_train(self) -> int:
@@ -145,10 +150,14 @@ class Splits:
     def chunks(self, split: str, n: int | None = None) -> Iterator[Array]:
         """Yields what `examples` returns in pieces, so that a large split needs little memory."""
         values = self._tensors[split][:n]
-        for start in range(0, len(values), _CHUNK):
-            chunk = values[start : start + _CHUNK]
+        for number, start in enumerate(range(0, len(values), CHUNK)):
+            chunk = values[start : start + CHUNK]
+            if isinstance(chunk, Records):
+                chunk = tf.constant(chunk.load())
             if split == "train":
                 yield self._protocol(chunk, key(self.seed, Stream.EXAMPLES, start)).numpy()
+            elif self.is_streamed:
+                yield self._protocol.held_out(chunk, Stream[split.upper()], number).numpy()
             else:
                 yield self._protocol.scale(chunk).numpy()
 
@@ -157,16 +166,18 @@ class Splits:
         """Mean training example, float32 [*shape], in the units that the model sees.
 
         For dynamic binarisation it is the mean of pixel / 255, which is what the draws average
-        to: the logit of it is where a decoder's output bias should start.
+        to: the logit of it is where a decoder's output bias should start. Of a stream it is the
+        mean of a sample.
         """
-        total = np.zeros(self.shape)
+        total, count = np.zeros(self.shape), 0
         for chunk in self._train_chunks():
             total += np.sum(self._protocol.expected(chunk), axis=0, dtype=np.float64)
-        return (total / self.num_train).astype(np.float32)
+            count += len(chunk)
+        return (total / count).astype(np.float32)
 
     @functools.cached_property
     def is_binary(self) -> bool:
-        """Whether the model sees zeros and ones only in training."""
+        """Whether the model sees zeros and ones only in training; of a stream, in a sample of it."""
         if self._protocol.draw is not None:
             return True
         scaled = (self._protocol.scale(tf.constant(chunk)) for chunk in self._train_chunks())
@@ -177,32 +188,45 @@ class Splits:
         """What pictures show as black and as white: 0 and 1, or, of values under the protocol "raw" that
         lie elsewhere, the smallest and the largest of the training examples; 0 and 255 for pixels.
         """
-        values = self.stored["train"].values
         if self.protocol != "raw":
             return 0.0, 1.0
-        if values.dtype == np.uint8:
+        if self.stored["train"].values.dtype == np.uint8:
             return 0.0, 255.0
-        low, high = float(values.min()), float(values.max())
+        low, high = self.extremes
         return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
 
+    @functools.cached_property
+    def extremes(self) -> tuple[float, float]:
+        """The smallest and the largest stored value of the training examples; of a stream, of a sample."""
+        chunks = self._train_chunks()
+        return float(min(c.min() for c in chunks)), float(max(c.max() for c in chunks))
+
     def _train_chunks(self) -> list[Array]:
+        """The training examples as stored; of a stream, a sample of them."""
         values = self.stored["train"].values
-        return np.array_split(values, math.ceil(len(values) / _CHUNK))
+        if isinstance(values, Records):
+            return [values.sample]
+        return np.array_split(values, math.ceil(len(values) / CHUNK))
 
     @functools.cached_property
     def fingerprints(self) -> dict[str, str]:
         """SHA-256 of the bytes of each split: equal exactly if the numbers are.
 
         Of "validation" and "test", the float32 values that the model sees: likelihoods may be
-        compared if these agree. Of "train", the values as stored, before any redrawing.
+        compared if these agree. Of "train", the values as stored, before any redrawing. Of a stream,
+        which is not read for this, the names and sizes of its files and which examples are the split's.
         """
-        digests = {}
-        for split in self.stored:
-            digest = hashlib.sha256()
+        return {split: self._fingerprint(split) for split in self.stored}
+
+    def _fingerprint(self, split: str) -> str:
+        digest = hashlib.sha256()
+        values = self.stored[split].values
+        if isinstance(values, Records):
+            digest.update(f"{values.fingerprint} {self.protocol}".encode())
+        else:
             for chunk in self._train_chunks() if split == "train" else self.chunks(split):
                 digest.update(chunk.tobytes())
-            digests[split] = digest.hexdigest()
-        return digests
+        return digest.hexdigest()
 
     def summary(self) -> list[tuple[str, str]]:
         """Returns rows of (what, value) that describe the data, for printing."""
@@ -211,7 +235,7 @@ class Splits:
             ("data", self.name),
             ("protocol", f"{self.protocol}: {self._protocol.meaning}"),
             ("event shape", " x ".join(map(str, self.shape))),
-            ("train", f"{self.num_train:,} examples, {training}"),
+            ("train", f"{self.num_train:,} examples{', streamed' * self.is_streamed}, {training}"),
             *((split, self._described(split)) for split in SPLITS[1:]),
         ]
 
@@ -227,9 +251,12 @@ class Splits:
         return PROTOCOLS[self.protocol]
 
     @functools.cached_property
-    def _tensors(self) -> dict[str, tf.Tensor]:
+    def _tensors(self) -> dict[str, tf.Tensor | Records]:
+        values: dict[str, Any] = {split: held.values for split, held in self.stored.items()}
+        if self.is_streamed:
+            return values
         with tf.device("CPU"):
-            return {split: tf.constant(held.values) for split, held in self.stored.items()}
+            return {split: tf.constant(held) for split, held in values.items()}
 
     def _described(self, split: str) -> str:
         if split not in self.stored:
@@ -239,4 +266,5 @@ class Splits:
     def _evaluation(self, split: str) -> tf.data.Dataset | None:
         if split not in self.stored:
             return None
-        return evaluation_batches(self._tensors[split], self._protocol, self.batch_size)
+        stream = Stream[split.upper()]
+        return evaluation_batches(self._tensors[split], self._protocol, self.batch_size, stream)

@@ -26,6 +26,8 @@ class Stream(enum.IntEnum):
     VALIDATION = 6
     TEST = 7
     """Splits that are binarised once; one index per chunk of examples."""
+    SAMPLE = 8
+    """Which examples of a stream stand for all of them."""
 
 
 def key(seed: int, stream: Stream, index: int | tf.Tensor = 0) -> tf.Tensor:

@@ -4,6 +4,7 @@ model.
 
 import abc
 import contextlib
+import re
 from types import GeneratorType
 from typing import Any, ClassVar, Self
 
@@ -26,6 +27,7 @@ from keras_vae.sampling import Sampling
 tfd = tfp.distributions
 
 _UNFIT = "unfit data"  # marks an assertion of ours among TensorFlow's errors
+_RAISED = re.compile(r"\b\w+Error: (.*?)\nTraceback \(most recent call last\)", re.DOTALL)
 
 
 class LatentVariableModel(keras.Model, abc.ABC):
@@ -250,10 +252,14 @@ class LatentVariableModel(keras.Model, abc.ABC):
 
     @contextlib.contextmanager
     def _named_data_errors(self):
-        """Says of a batch that a data set's check refused what the model takes."""
+        """Says of a batch that a data set's check refused what the model takes; passes on in its own words
+        what a Python function in the data set raised.
+        """
         try:
             yield
-        except tf.errors.InvalidArgumentError as error:
+        except (tf.errors.InvalidArgumentError, tf.errors.UnknownError) as error:
+            if found := _RAISED.search(str(error)):
+                raise ValueError(found[1]) from None
             if _UNFIT not in str(error):
                 raise
             raise ValueError(

@@ -156,7 +156,7 @@ def are_valid(vae: "VAE", entries: dict[str, tf.Tensor]) -> tf.Tensor:
     conditions finite: bool, in a graph.
     """
     x = tf.cast(entries["x"], tf.float32)
-    valid = tf.reduce_all(tf.math.is_finite(x) & vae.likelihood.contains(x))
+    valid = tf.reduce_all(vae.likelihood.contains(x))
     if "mask" in entries:
         mask = tf.cast(entries["mask"], tf.float32)
         valid &= tf.reduce_all((mask == 0.0) | (mask == 1.0))

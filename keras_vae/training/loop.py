@@ -57,9 +57,10 @@ def train(
         with strategy.scope():
             model = recipe.build(splits)
         _validation(splits)
-        for split in splits.stored:
-            for chunk in splits.chunks(split):
-                model.check_batch(chunk)
+        if not splits.is_streamed:  # or each batch is looked at when it comes
+            for split in splits.stored:
+                for chunk in splits.chunks(split):
+                    model.check_batch(chunk)
         if is_chief(strategy):
             Run.create(output, recipe, splits, overwrite=overwrite)
         wait_for_all(strategy)
@@ -113,6 +114,7 @@ def _fit(
     resumed: bool,
 ) -> Run:
     recipe, monitor = run.recipe, model.objective.monitor
+    steps_per_epoch = recipe.steps_in_epoch(splits)
     writes = is_chief(strategy)
     history = keras.callbacks.History()
     keep_best = KeepBest(run, model, _validation(splits), saves=writes)
@@ -130,7 +132,7 @@ def _fit(
             done = _restored(state, run, model, keep_best)
     wait_for_all(strategy)  # every worker has read what the chief is about to write
     console = console if writes else Console(quiet=True)
-    log = LOGS[log_format](run, splits.steps_per_epoch, monitor, console)
+    log = LOGS[log_format](run, steps_per_epoch, monitor, console)
     if done:
         if writes:
             run.write_history(history.epoch, history.history)
@@ -140,10 +142,10 @@ def _fit(
         try:
             with log.running, by_hand.listening():
                 model.fit(
-                    splits.train_from(done * splits.steps_per_epoch),
+                    splits.train_from(done * steps_per_epoch),
                     epochs=recipe.epochs,
                     initial_epoch=done,
-                    steps_per_epoch=splits.steps_per_epoch,
+                    steps_per_epoch=steps_per_epoch,
                     callbacks=[*kept, Speed(), log, *shown, state, by_hand],
                     verbose=0,
                 )

@@ -56,7 +56,7 @@ LIKELIHOODS: dict[str, Callable[[Splits], likelihoods.Likelihood]] = {
     "laplace": _by_rank(likelihoods.Laplace),
     "student-t": _by_rank(likelihoods.StudentT),
     "categorical": lambda splits: likelihoods.Categorical(
-        num_categories=max(2, int(splits.stored["train"].values.max()) + 1),
+        num_categories=max(2, int(splits.extremes[1]) + 1),
         event_rank=len(splits.shape),
     ),
 }
@@ -85,6 +85,7 @@ class Recipe:
 
     Attributes:
         data: a source that `keras_vae.data.load` knows.
+        stream: leave the data on disk and read them batch by batch.
         protocol: how pixels become data; None: the source's default.
         network: a name in `NETWORKS`.
         hidden: units per hidden layer (mlp), or channels per level (conv); None: the network's
@@ -98,7 +99,8 @@ class Recipe:
         num_samples: importance samples of the objective "iwae".
         beta: final weight of the rate in the objective "elbo".
         warm_up: epochs over which that weight rises from 0.
-        epochs: passes over the training data.
+        epochs: passes over the training data, or, where steps_per_epoch is given, parts of passes.
+        steps_per_epoch: updates until the next validation and checkpoint; None: those of a pass.
         batch_size: examples per update.
         learning_rate: Adam's highest; it falls along a cosine over the run.
         patience: stop after so many epochs without a better validation bound; None: never.
@@ -107,6 +109,7 @@ class Recipe:
     """
 
     data: str = "mnist"
+    stream: bool = False
     protocol: str | None = None
     network: str = "mlp"
     hidden: tuple[int, ...] | None = None
@@ -120,6 +123,7 @@ class Recipe:
     beta: float = 1.0
     warm_up: int = 0
     epochs: int = 20
+    steps_per_epoch: int | None = None
     batch_size: int = 128
     learning_rate: float = 2e-3
     patience: int | None = None
@@ -136,8 +140,9 @@ class Recipe:
         counts = ("epochs", "batch_size", "latent_dim", "num_samples", "num_components")
         check_count("Recipe", **{name: getattr(self, name) for name in counts})
         check_count("Recipe", least=0, warm_up=self.warm_up, seed=self.seed)
-        if self.patience is not None:
-            check_count("Recipe", patience=self.patience)
+        for name in ("patience", "steps_per_epoch"):
+            if (count := getattr(self, name)) is not None:
+                check_count("Recipe", **{name: count})
         check_positive("Recipe", learning_rate=self.learning_rate)
         check_positive("Recipe", or_zero=True, beta=self.beta)
         if self.warm_up > self.epochs:
@@ -154,7 +159,17 @@ class Recipe:
                 )
 
     def load_data(self) -> Splits:
-        return load(self.data, protocol=self.protocol, batch_size=self.batch_size, seed=self.seed)
+        return load(
+            self.data,
+            protocol=self.protocol,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            stream=self.stream,
+        )
+
+    def steps_in_epoch(self, splits: Splits) -> int:
+        """Updates between two validations, each of which a run may be resumed from."""
+        return self.steps_per_epoch or splits.steps_per_epoch
 
     def build(self, splits: Splits) -> VAE:
         """The compiled model, with weights that are a function of the seed.
@@ -171,7 +186,7 @@ class Recipe:
         keras.utils.set_random_seed(self.seed % 2**32)
         name = self.likelihood or suited_likelihood(splits)
         likelihood = LIKELIHOODS[name](splits)
-        network = NETWORKS[self.network]
+        network, steps_per_epoch = NETWORKS[self.network], self.steps_in_epoch(splits)
         encoder, decoder = network.build(
             splits.shape,
             self.latent_dim,
@@ -185,19 +200,18 @@ class Recipe:
             decoder,
             likelihood=likelihood,
             prior=PRIORS[self.prior](self),
-            objective=OBJECTIVES[self.objective](self, splits.steps_per_epoch),
+            objective=OBJECTIVES[self.objective](self, steps_per_epoch),
             seed=self.seed,
         )
-        steps = self.epochs * splits.steps_per_epoch
         is_alone = not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
         jit = (
             network.jit_compile and replicas == 1 if self.jit_compile is None else self.jit_compile
         )
         vae.compile(
-            adam(self.learning_rate, steps),
+            adam(self.learning_rate, self.epochs * steps_per_epoch),
             jit_compile=jit,  # pyright: ignore[reportArgumentType]
             # Keras cannot loop over the batches of several workers inside a graph.
-            steps_per_execution=steps_per_execution(splits.steps_per_epoch) if is_alone else 1,
+            steps_per_execution=steps_per_execution(steps_per_epoch) if is_alone else 1,
         )
         return vae
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keras_vae._parts import nearest
-from keras_vae.data.examples import RawData
-from keras_vae.data.sources import arrays, catalogue, images
+from keras_vae.data.examples import RawData, checked
+from keras_vae.data.records import Records
+from keras_vae.data.sources import arrays, catalogue, images, shards
 
 __all__ = ["SOURCES", "Source", "absolute", "read"]
 
@@ -23,13 +24,15 @@ class Source:
         form: How it is written.
         meaning: One line for error messages and help.
         matches: Whether a name has this form.
-        read: Reads the data of this name.
+        read: Reads the data of this name: arrays, or `Records`.
+        stream: The same as `Records`, where `read` gives arrays and there is another way.
     """
 
     form: str
     meaning: str
     matches: Callable[[str], bool]
     read: Callable[[str], RawData]
+    stream: Callable[[str], RawData] | None = None
 
 
 SOURCES: tuple[Source, ...] = (
@@ -44,12 +47,14 @@ SOURCES: tuple[Source, ...] = (
         "a TensorFlow Datasets name, such as tfds:fashion_mnist",
         catalogue.is_tfds,
         catalogue.read_tfds,
+        stream=catalogue.stream_tfds,
     ),
     Source(
         "FILE.npy",
         "a table [N, D], grey images [N, H, W] or images [N, H, W, C]",
         arrays.is_npy,
         arrays.read_npy,
+        stream=arrays.stream_npy,
     ),
     Source(
         "FILE.npz",
@@ -64,27 +69,34 @@ SOURCES: tuple[Source, ...] = (
         catalogue.read_idx_folder,
     ),
     Source(
+        "FOLDER of shards",
+        "TFRecord or ArrayRecord files, with train, validation or test in their names",
+        shards.is_shard_folder,
+        shards.stream_shards,
+    ),
+    Source(
         "FOLDER of images",
         "png, jpg or bmp of one size; subfolders are classes, or train, validation and test",
         images.is_image_folder,
-        images.read_image_folder,
+        images.stream_image_folder,
     ),
 )
 """The forms, in the order in which they are tried."""
 
 
-def read(source: str | os.PathLike[str]) -> RawData:
+def read(source: str | os.PathLike[str], *, stream: bool = False) -> RawData:
     """Reads the data that `source` names.
 
     Args:
         source: A name in one of the forms of `SOURCES`.
+        stream: Whether the examples are to stay on disk.
 
     Returns:
-        The data as the source has it.
+        The data as the source has it: arrays, or `Records` of a stream.
 
     Raises:
         FileNotFoundError: If nothing of that name exists.
-        ValueError: If what exists has none of the forms, or cannot be read.
+        ValueError: If what exists has none of the forms, or cannot be read, or not as a stream.
     """
     if not isinstance(source, str | os.PathLike):
         raise TypeError(
@@ -95,8 +107,26 @@ def read(source: str | os.PathLike[str]) -> RawData:
         raise ValueError(f"The name of the data is empty. {_forms()}")
     for kind in SOURCES:
         if kind.matches(name):
-            return kind.read(name)
+            if not stream:
+                return _in_memory(kind.read(name))
+            data = (kind.stream or kind.read)(name)
+            if not isinstance(data.train.values, Records):
+                raise ValueError(
+                    f"{name!r} is not streamed: {kind.form} is read whole. Leave stream out, or bring the data "
+                    "into TFRecord or ArrayRecord shards, a folder of images or an .npy file."
+                )
+            return data
     raise _unknown(name)
+
+
+def _in_memory(data: RawData) -> RawData:
+    """The same data as checked arrays."""
+    read = {
+        split: checked(held.values.load(), held.labels, split=split)
+        for split, held in data.sets.items()
+        if isinstance(held.values, Records)
+    }
+    return dataclasses.replace(data, **read)
 
 
 def absolute(source: str | os.PathLike[str]) -> str:

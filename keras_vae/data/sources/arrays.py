@@ -1,5 +1,6 @@
 """Arrays in NumPy's own files."""
 
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from keras_vae._files import check_fits
-from keras_vae.data.examples import SET_NAMES, Array, RawData, checked
+from keras_vae.data.examples import SET_NAMES, Array, Examples, RawData, checked
+from keras_vae.data.records import Records
 
 _ZIP = b"PK"
 
@@ -28,6 +30,54 @@ def read_npy(source: str) -> RawData:
     if not isinstance(array, np.ndarray):
         raise ValueError(f"{source} is an .npz archive by its content. Rename it to .npz.")
     return RawData(Path(source).stem, train=checked(array, split="train"))
+
+
+def stream_npy(source: str) -> RawData:
+    """One array that stays in its file."""
+    return RawData(Path(source).stem, train=Examples(Records(ArrayFile(source))))
+
+
+class ArrayFile:
+    """The rows of an .npy file, read as they are asked for; see `records.Reader`."""
+
+    def __init__(self, source: str):
+        array: Any = _mapped(source)
+        if array.ndim not in (2, 3, 4) or not array.size:
+            raise ValueError(
+                f"{source} has the wrong shape. Expected [N, D] (a table), [N, H, W] (grey images) or "
+                f"[N, H, W, C] (images), and at least one value. Received: {array.shape}."
+            )
+        if array.dtype.kind not in "biuf":
+            raise ValueError(
+                f"{source} is not made of real numbers. Received: dtype {array.dtype}."
+            )
+        if not array.flags.c_contiguous:
+            raise ValueError(
+                f"{source} is in Fortran order, in which examples lie scattered over the file. Save it with "
+                "numpy.save(..., numpy.ascontiguousarray(array))."
+            )
+        self.source, self.length, self.stored = source, len(array), array.dtype
+        self.begin, self.row = array.offset, array[0].nbytes
+        event = array.shape[1:]
+        self.shape = (*event, 1) if len(event) == 2 else event
+        self.dtype = np.dtype(np.uint8 if array.dtype in (np.uint8, np.bool_) else np.float32)
+        self.identity = f"{Path(source).name} {Path(source).stat().st_size}"
+
+    def __len__(self) -> int:
+        return self.length
+
+    def read(self, numbers):
+        with open(self.source, "rb", buffering=0) as file:  # a map would hold what it has read
+            rows = [
+                os.pread(file.fileno(), self.row, self.begin + int(number) * self.row)
+                for number in numbers
+            ]
+        content = b"".join(rows)
+        if len(content) != len(rows) * self.row:
+            raise ValueError(f"{self.source} has become shorter since it was opened.")
+        with np.errstate(over="ignore"):
+            values = np.frombuffer(content, self.stored).astype(self.dtype)
+        return values.reshape(-1, *self.shape)
 
 
 def read_npz(source: str) -> RawData:
@@ -75,14 +125,29 @@ def _load(source: str) -> Array | dict[str, Array]:
             with open(source, "rb") as file:
                 if file.read(len(_ZIP)) == _ZIP:
                     raise zipfile.BadZipFile("the archive is cut short.")
-            # Mapped first, so that a false header claims no memory.
-            return np.array(np.load(source, mmap_mode="r", allow_pickle=False))
+            return np.array(_map(source))
         with zipfile.ZipFile(source) as archive:
             check_fits(source, sum(entry.file_size for entry in archive.infolist()))
         with open(source, "rb") as file, np.load(file, allow_pickle=False) as loaded:
             return {key: loaded[key] for key in loaded.files}
     except Exception as error:  # whatever the damage leads to
-        raise ValueError(
-            f"{source} cannot be read: {error} Expected arrays of numbers as written by numpy.save "
-            "or numpy.savez; arrays of Python objects are not accepted."
-        ) from error
+        raise _unreadable(source, error) from error
+
+
+def _map(source: str) -> Array:
+    """The array without its content: a false header claims no memory."""
+    return np.load(source, mmap_mode="r", allow_pickle=False)
+
+
+def _mapped(source: str) -> Array:
+    try:
+        return _map(source)
+    except Exception as error:  # whatever the damage leads to
+        raise _unreadable(source, error) from error
+
+
+def _unreadable(source: str, error: Exception) -> ValueError:
+    return ValueError(
+        f"{source} cannot be read: {error} Expected arrays of numbers as written by numpy.save "
+        "or numpy.savez; arrays of Python objects are not accepted."
+    )

@@ -3,12 +3,16 @@
 TensorFlow Datasets is imported when a source needs it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from keras_vae._parts import nearest
-from keras_vae.data.examples import Examples, RawData, checked
+from keras_vae.data.examples import Array, Examples, RawData, checked
 from keras_vae.data.idx import has_idx_files
+from keras_vae.data.records import Records
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -56,6 +60,31 @@ def names() -> list[str]:
 
 def read_tfds(source: str) -> RawData:
     """Reads a TFDS data set, preparing it first if that has not been done on this machine."""
+    return read_builder(_prepared(source), source)
+
+
+def stream_tfds(source: str) -> RawData:
+    """The records of a TFDS data set, which is prepared first in the same way."""
+    from keras_vae.data.sources.shards import ShardReader
+
+    builder = _prepared(source)
+    features = _image_features(builder, source)
+
+    def images(records: Sequence[bytes]) -> list[Array]:
+        return [features.deserialize_example_np(record)["image"] for record in records]
+
+    paths = {
+        split: [Path(path) for path in builder.info.splits[split].filepaths]
+        for split in ("train", "validation", "test")
+        if split in builder.info.splits
+    }
+    sets: dict[str, Any] = {
+        split: Examples(Records(ShardReader(held, images))) for split, held in paths.items()
+    }
+    return RawData(name=source, **sets)
+
+
+def _prepared(source: str) -> "tfds.core.DatasetBuilder":
     import tensorflow_datasets as tfds
 
     name = source.removeprefix(_TFDS)
@@ -80,7 +109,7 @@ def read_tfds(source: str) -> RawData:
             f"{error} Run `tfds build {name}` on a machine with a network connection and copy its "
             "folder here, or set the environment variable TFDS_DATA_DIR to where it is."
         ) from error
-    return read_builder(builder, source)
+    return builder
 
 
 def read_builder(builder: "tfds.core.DatasetBuilder", name: str, **defaults: Any) -> RawData:
@@ -99,6 +128,37 @@ def read_builder(builder: "tfds.core.DatasetBuilder", name: str, **defaults: Any
     """
     import tensorflow_datasets as tfds
 
+    features = _image_features(builder, name)
+    has_classes = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
+    config = tfds.ReadConfig(try_autocache=False, skip_prefetch=True)
+    names = ["image", "label"] if has_classes else ["image"]
+    has_random_access = builder.info.file_format is tfds.core.FileFormat.ARRAY_RECORD
+
+    def columns(split: str) -> dict[str, Array]:
+        if has_random_access:  # and no tf.data.Dataset
+            as_data_source: Any = builder.as_data_source
+            rows = as_data_source(split)
+            return {name: np.stack([row[name] for row in rows]) for name in names}
+        as_dataset: Any = builder.as_dataset
+        whole = as_dataset(split=split, batch_size=-1, read_config=config)
+        return {name: whole[name].numpy() for name in names}
+
+    def read(split: str) -> Examples | None:
+        if split not in builder.info.splits:
+            return None
+        values = columns(split)
+        return checked(values["image"], values.get("label"), split=split)
+
+    return RawData(
+        name=name,
+        **{split: read(split) for split in ("train", "validation", "test")},
+        class_names=tuple(features["label"].names) if has_classes else None,
+        **defaults,
+    )
+
+
+def _image_features(builder: "tfds.core.DatasetBuilder", name: str) -> Any:
+    """The builder's features, if there are images of one size and a split for training."""
     features: Any = builder.info.features
     if features is None or "image" not in features:
         raise ValueError(
@@ -115,20 +175,4 @@ def read_builder(builder: "tfds.core.DatasetBuilder", name: str, **defaults: Any
             f"{name} has no training set. Expected a split named train. "
             f"Received: {', '.join(builder.info.splits)}."
         )
-    has_classes = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
-    config = tfds.ReadConfig(try_autocache=False, skip_prefetch=True)
-
-    def read(split: str) -> Examples | None:
-        if split not in builder.info.splits:
-            return None
-        as_dataset: Any = builder.as_dataset
-        columns = as_dataset(split=split, batch_size=-1, read_config=config)
-        labels = columns["label"].numpy() if has_classes else None
-        return checked(columns["image"].numpy(), labels, split=split)
-
-    return RawData(
-        name=name,
-        **{split: read(split) for split in ("train", "validation", "test")},
-        class_names=tuple(features["label"].names) if has_classes else None,
-        **defaults,
-    )
+    return features

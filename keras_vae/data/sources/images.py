@@ -1,17 +1,18 @@
 """Folders of image files."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from keras_vae.data.examples import SET_NAMES, Array, Examples, RawData, checked
+from keras_vae.data.examples import SET_NAMES, Array, Examples, RawData
+from keras_vae.data.records import Records
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
 _OTHER_SUFFIXES = {".webp", ".gif", ".tif", ".tiff", ".heic", ".avif"}
 _PNG = b"\x89PNG\r\n\x1a\n"
+_SIGNATURES = (_PNG, b"\xff\xd8\xff", b"BM")  # PNG, JPEG, BMP
 _BIT_DEPTH = 24  # where a PNG file says it
 
 
@@ -22,13 +23,13 @@ def is_image_folder(source: str) -> bool:
     return any(_images(level) or any(map(_images, _folders(level))) for level in levels)
 
 
-def read_image_folder(source: str) -> RawData:
-    """Reads a folder of images, of classes of images, or of sets of either."""
+def stream_image_folder(source: str) -> RawData:
+    """The images of a folder, of folders that are classes, or of sets of either."""
     folder = Path(source)
     folders = _sets(folder) or {"train": folder}
     sets, class_names = {}, {}
     for split, held in folders.items():
-        sets[split], class_names[split] = _read_set(held, split)
+        sets[split], class_names[split] = _set_in(held)
         if class_names[split] != class_names["train"]:
             raise ValueError(
                 f"The classes of {folders['train']} and {held} differ. Expected "
@@ -61,12 +62,12 @@ def _sets(folder: Path) -> dict[str, Path]:
     return {split: found[split] for split in SET_NAMES if split in found}
 
 
-def _read_set(folder: Path, split: str) -> tuple[Examples, tuple[str, ...] | None]:
+def _set_in(folder: Path) -> tuple[Examples, tuple[str, ...] | None]:
     paths = _images(folder)
     classes = [child for child in _folders(folder) if _images(child)]
     _check_nothing_is_left_out(folder)
     if not classes:
-        return checked(_read_images(paths, folder), split=split), None
+        return Examples(Records(ImageFiles(paths, folder))), None
     if paths:
         raise ValueError(
             f"{folder} has images both in itself and in subfolders. Expected images in subfolders "
@@ -74,9 +75,9 @@ def _read_set(folder: Path, split: str) -> tuple[Examples, tuple[str, ...] | Non
             f"beside the folder {classes[0].name}."
         )
     members = [_images(child) for child in classes]
-    values = _read_images([path for paths in members for path in paths], folder)
+    files = ImageFiles([path for paths in members for path in paths], folder)
     labels = np.repeat(np.arange(len(classes)), [len(paths) for paths in members])
-    return checked(values, labels, split=split), tuple(child.name for child in classes)
+    return Examples(Records(files), labels), tuple(child.name for child in classes)
 
 
 def _check_nothing_is_left_out(folder: Path) -> None:
@@ -98,38 +99,91 @@ def _check_nothing_is_left_out(folder: Path) -> None:
             )
 
 
-def _read_images(paths: list[Path], folder: Path) -> Array:
-    if not paths:
-        raise ValueError(f"{folder} is empty. Expected images ({', '.join(sorted(_SUFFIXES))}).")
-    first = _read_image(paths[0])
-    values = np.empty((len(paths), *first.shape), np.uint8)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for number, image in enumerate(pool.map(_read_image, paths)):
-            if image.shape != first.shape:
-                raise ValueError(
-                    f"{paths[number]} has another size than the images before it. Expected "
-                    f"{first.shape} (height, width, channels) as in {paths[0]}. "
-                    f"Received: {image.shape}. Resize it or take it out of the folder."
-                )
-            values[number] = image
-    return values
+class ImageFiles:
+    """Images of one size; see `records.Reader`.
+
+    Args:
+        paths: the files.
+        folder: where they are, or the folders that they are in.
+    """
+
+    def __init__(self, paths: list[Path], folder: Path):
+        if not paths:
+            raise ValueError(
+                f"{folder} is empty. Expected images ({', '.join(sorted(_SUFFIXES))})."
+            )
+        self.paths, self.dtype = paths, np.dtype(np.uint8)
+        self.shape = _read_image(paths[0]).shape
+        self.identity = "\n".join(
+            f"{path.relative_to(folder)} {path.stat().st_size}" for path in paths
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, numbers):
+        paths = [self.paths[number] for number in numbers]
+        try:
+            values = decode_images([path.read_bytes() for path in paths])
+            if values.shape[1:] == self.shape:
+                return values
+        except ValueError:
+            pass  # which of them it is, is found below
+        return np.stack([self._checked(path) for path in paths])
+
+    def _checked(self, path: Path) -> Array:
+        image = _read_image(path)
+        if image.shape != self.shape:
+            raise ValueError(
+                f"{path} has another size than the images before it. Expected "
+                f"{self.shape} (height, width, channels) as in {self.paths[0]}. "
+                f"Received: {image.shape}. Resize it or take it out of the folder."
+            )
+        return image
 
 
 def _read_image(path: Path) -> Array:
-    content = path.read_bytes()
-    if content.startswith(_PNG) and content[_BIT_DEPTH : _BIT_DEPTH + 1] == b"\x10":
-        raise ValueError(
-            f"{path} has 16 bits per channel, of which 8 would be lost. Expected images of 8 bits. "
-            "Save it with 8 bits, or load the values from an .npy file."
-        )
     try:
-        return tf.io.decode_image(content, expand_animations=False).numpy()
+        return decode_images([path.read_bytes()])[0]
+    except ValueError as error:
+        raise ValueError(f"{path} {error} Take it out of the folder or get it anew.") from error
+
+
+def is_picture(content: bytes) -> bool:
+    """Whether bytes begin like a PNG, JPEG or BMP file."""
+    return content.startswith(_SIGNATURES)
+
+
+def decode_images(contents: Sequence[bytes]) -> Array:
+    """PNG, JPEG or BMP files of one size as uint8 [B, height, width, channels].
+
+    Raises:
+        ValueError: where one is something else; the message begins with a verb.
+    """
+    for content in contents:
+        if content.startswith(_PNG) and content[_BIT_DEPTH : _BIT_DEPTH + 1] == b"\x10":
+            raise ValueError(
+                "has 16 bits per channel, of which 8 would be lost. Expected images of 8 bits: save it with "
+                "8 bits, or load the values from an .npy file."
+            )
+    try:
+        return _decode(tf.constant(contents)).numpy()
     except tf.errors.InvalidArgumentError as error:
         raise ValueError(
-            f"{path} cannot be read as an image. Expected a whole PNG, JPEG or BMP file. "
-            f"Received: {len(content):,} bytes of something else. "
-            "Take it out of the folder or get it anew."
+            "cannot be read as an image. Expected a whole PNG, JPEG or BMP file. "
+            f"Received: {len(contents[0]):,} bytes of something else."
         ) from error
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+def _decode(contents: tf.Tensor) -> tf.Tensor:
+    def one(content):
+        return tf.ensure_shape(
+            tf.io.decode_image(content, expand_animations=False), [None, None, None]
+        )
+
+    spec = tf.TensorSpec([None, None, None], tf.uint8)
+    return tf.map_fn(one, contents, fn_output_signature=spec)
 
 
 def _images(folder: Path) -> list[Path]:
