@@ -76,11 +76,11 @@ def alone(images, tmp_path_factory):
     return Run(output)
 
 
-@pytest.mark.parametrize("number", [2, 3])
-def test_workers_train_as_one_process(images, alone, tmp_path, number):
+@pytest.mark.parametrize(("number", "options"), [(2, ()), (3, ("--stream",))])
+def test_workers_train_as_one_process(images, alone, tmp_path, number, options):
     """The same global batches, noise and order: the same weights, history and best model."""
     output = tmp_path / "run"
-    Workers(number, output, "--data", images, "--epochs", 4, *SMALL).wait()
+    Workers(number, output, "--data", images, "--epochs", 4, *SMALL, *options).wait()
     assert_alike(Run(output), alone)
     assert len(list((output / "state").iterdir())) == 2, "one of them writes"
     assert not list(tmp_path.glob(".run*")), "and leaves nothing behind"
