@@ -76,7 +76,7 @@ def alone(images, tmp_path_factory):
     return Run(output)
 
 
-@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("number", [1, 2, 3])
 def test_workers_train_as_one_process(images, alone, tmp_path, number):
     """The same global batches, noise and order: the same weights, history and best model."""
     output = tmp_path / "run"
