@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from test_manifests import SCRIPTS
 
 from keras_vae.training import Run
 
@@ -28,27 +29,37 @@ def ports(number):
 
 
 class Workers:
-    """The processes of a job, each with the whole command line but its own TF_CONFIG."""
+    """The processes of a job, each with the whole command but its own TF_CONFIG."""
 
-    def __init__(self, number, output, *arguments):
-        hosts = [f"127.0.0.1:{port}" for port in ports(number)]
-        self.log = output.parent / f"{output.name}.log"
-        command = [sys.executable, "-m", "keras_vae_cli", "train", "--output", str(output)]
-        self.processes = []
+    def __init__(self, number, output, *command):
+        self.hosts = [f"127.0.0.1:{port}" for port in ports(number)]
+        self.log, self.command = output.parent / f"{output.name}.log", command
+        self.processes = [self.start(index) for index in range(number)]
+
+    @classmethod
+    def training(cls, number, output, *arguments):
+        command = [sys.executable, "-m", "keras_vae_cli", "train", "--output", output]
+        return cls(number, output, *command, "--strategy", "multiworker", *arguments)
+
+    def start(self, index):
+        config = {"cluster": {"worker": self.hosts}, "task": {"type": "worker", "index": index}}
+        binaries = os.path.dirname(sys.executable)
+        environment = {
+            "TF_CONFIG": json.dumps(config),
+            "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+        }
         with self.log.open("a") as log:
-            for index in range(number):
-                config = {
-                    "cluster": {"worker": hosts},
-                    "task": {"type": "worker", "index": index},
-                }
-                self.processes.append(
-                    subprocess.Popen(
-                        [*command, "--strategy", "multiworker", *map(str, arguments)],
-                        stdout=log,
-                        stderr=log,
-                        env=os.environ | {"TF_CONFIG": json.dumps(config)},
-                    )
-                )
+            return subprocess.Popen(
+                [*map(str, self.command)], stdout=log, stderr=log, env=os.environ | environment
+            )
+
+    def kill_after_the_first_epoch(self, index, output):
+        first_state = output / "state" / "state-000001.npz"
+        deadline = time.monotonic() + 120
+        while not first_state.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        self.processes[index].kill()
+        self.processes[index].wait()
 
     def wait(self):
         codes = [process.wait(300) for process in self.processes]
@@ -76,11 +87,11 @@ def alone(images, tmp_path_factory):
     return Run(output)
 
 
-@pytest.mark.parametrize(("number", "options"), [(2, ()), (3, ("--stream",))])
+@pytest.mark.parametrize(("number", "options"), [(1, ()), (2, ()), (3, ("--stream",))])
 def test_workers_train_as_one_process(images, alone, tmp_path, number, options):
     """The same global batches, noise and order: the same weights, history and best model."""
     output = tmp_path / "run"
-    Workers(number, output, "--data", images, "--epochs", 4, *SMALL, *options).wait()
+    Workers.training(number, output, "--data", images, "--epochs", 4, *SMALL, *options).wait()
     assert_alike(Run(output), alone)
     assert len(list((output / "state").iterdir())) == 2, "one of them writes"
     assert not list(tmp_path.glob(".run*")), "and leaves nothing behind"
@@ -88,19 +99,35 @@ def test_workers_train_as_one_process(images, alone, tmp_path, number, options):
 
 def test_a_killed_worker_ends_the_job_which_then_resumes(images, alone, tmp_path):
     output = tmp_path / "run"
-    job = Workers(2, output, "--data", images, "--epochs", 4, *SMALL)
-    first_state = output / "state" / "state-000001.npz"
-    deadline = time.monotonic() + 120
-    while not first_state.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    job.processes[1].kill()
-    job.processes[1].wait()
+    job = Workers.training(2, output, "--data", images, "--epochs", 4, *SMALL)
+    job.kill_after_the_first_epoch(1, output)
     code = job.processes[0].wait(240)
     if code != 0:  # else the job was done before the signal came
         assert code == 1
         assert "Another worker is gone" in job.log.read_text()
         assert "--resume" in job.log.read_text()
-    Workers(2, output, "--resume").wait()
+    Workers.training(2, output, "--resume").wait()
+    assert_alike(Run(output), alone)
+
+
+def test_the_job_for_kubernetes_outlives_the_worker_that_writes(images, alone, tmp_path):
+    """Its own command, with failed containers started again as the manifest asks."""
+    output = tmp_path / "mnist"
+    script = SCRIPTS["tfjob"].replace("/runs/mnist", str(output))
+    small = ("--data", str(images), "--epochs", "4", *SMALL)
+    script = script.replace("--data mnist --epochs 20 --batch-size 1024", " ".join(small))
+    job = Workers(2, output, "sh", "-c", script)
+    job.kill_after_the_first_epoch(0, output)
+    deadline = time.monotonic() + 240
+    while job.processes[0].poll() != 0 and time.monotonic() < deadline:
+        for index, process in enumerate(job.processes):
+            if process.poll():
+                job.processes[index] = job.start(index)
+        time.sleep(0.1)
+    for process in job.processes:
+        process.kill()  # as the operator does when worker 0 has succeeded
+    assert job.processes[0].wait() == 0, job.log.read_text()[-3000:]
+    assert '"event": "resumed"' in job.log.read_text()
     assert_alike(Run(output), alone)
 
 

@@ -156,8 +156,12 @@ class LatentVariableModel(keras.Model, abc.ABC):
             counted = tf.where(num_examples > 0, value, 0.0)  # a replica may be left without rows
             self._term_means[term].update_state(counted, sample_weight=num_examples)
         results = {term: mean.result() for term, mean in self._term_means.items()}
-        if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
-            # Keras 3.15 averages logs over workers along an axis that scalars have not.
+        strategy = tf.distribute.get_strategy()
+        if (
+            isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+            and strategy.extended._in_multi_worker_mode()
+        ):
+            # Keras 3.15 averages logs over several workers along an axis that scalars have not.
             results = {term: value[tf.newaxis] for term, value in results.items()}
         return results
 
