@@ -1,6 +1,9 @@
 """The tasks' networks in PyTorch."""
 
+import torch
+from task import TASKS
 from torch import nn
+from trained import weights
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
 
@@ -41,3 +44,14 @@ def decoder(task):
         parts += [nn.ConvTranspose2d(deep, out, 3, stride=2, padding=1, output_padding=1), act()]
         deep = out
     return nn.Sequential(*parts, nn.Conv2d(deep, channels, 3, padding=1))
+
+
+def trained_networks():
+    """The classic encoder and decoder with the trained weights."""
+    networks = encoder(TASKS["mlp"]), decoder(TASKS["mlp"])
+    for network, arrays in zip(networks, weights(), strict=True):
+        layers = [layer for layer in network if isinstance(layer, nn.Linear)]
+        for layer, kernel, bias in zip(layers, arrays[::2], arrays[1::2], strict=True):
+            layer.weight.data = torch.from_numpy(kernel).T.contiguous()
+            layer.bias.data = torch.from_numpy(bias)
+    return networks
