@@ -3,6 +3,7 @@
 # pyright: reportMissingImports=false, reportPrivateImportUsage=false
 
 import contextlib
+import copy
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,6 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from keras_vae.beam._inference import Apply, Generate
 from keras_vae.beam._reading import Read, found, header
-
-_UNFINISHED = ".unfinished"
-_RUNNER = "--runner=FnApiRunner"  # Beam's DirectRunner would first try to download one in Go
 
 
 class Counts(NamedTuple):
@@ -59,39 +57,52 @@ def run(
         RuntimeError: where the job fails, or rows were lost.
     """
     output = os.fspath(output) if "://" in os.fspath(output) else os.path.abspath(output)
-    unfinished = FileSystems.join(output, _UNFINISHED)
-    if others := [file for file in found(f"{output}/**") if not file.startswith(unfinished)]:
-        raise FileExistsError(
-            f"{output} is not empty: it holds {others[0]}. Nothing was changed. Choose another folder."
-        )
     begin: Any = source or transform
     schema = pa.schema([*begin.identity, *transform.outputs])
-    try:
-        with (
-            _failing_to(output),
-            beam.Pipeline(options=PipelineOptions([_RUNNER, *options])) as pipeline,
-        ):
-            rows = pipeline | begin
+    with _unfinished(output) as folder:
+        with _failing_to(output), beam.Pipeline(options=_beam_options(options)) as pipeline:
+            rows = pipeline | copy.copy(begin)  # Beam lets a transform be part of one pipeline only
             if source is not None:
-                rows, rejected = rows | transform
+                rows, rejected = rows | copy.copy(transform)
                 reasons = begin.identity.append(pa.field("reason", pa.string()))
-                _write(rejected, unfinished, "rejected", reasons)
-            _write(rows, unfinished, "results", schema)
-        counts = Counts(
-            begin.num_rows, *(_num_rows(unfinished, kind) for kind in ("results", "rejected"))
-        )
+                _write(rejected, folder, "rejected", reasons)
+            _write(rows, folder, "results", schema)
+        written = (_num_rows(folder, name) for name in ("results", "rejected"))
+        counts = Counts(begin.num_rows, *written)
         if counts.read != counts.accepted + counts.rejected:
             raise RuntimeError(
                 f"Rows were lost or doubled; nothing was written to {output}. {counts}"
             )
-        files = found(f"{unfinished}/*.parquet")
+        files = found(f"{folder}/*.parquet")
         FileSystems.rename(files, [FileSystems.join(output, os.path.basename(f)) for f in files])
         with FileSystems.create(FileSystems.join(output, "counts.json")) as file:
             file.write(json.dumps(counts._asdict(), indent=2).encode() + b"\n")
-        return counts
+    return counts
+
+
+def _beam_options(options: Sequence[str]) -> PipelineOptions:
+    """Beam's options; its DirectRunner, the default otherwise, first tries to download a runner."""
+    return PipelineOptions(["--runner=FnApiRunner", *options])
+
+
+@contextlib.contextmanager
+def _unfinished(output: str) -> Iterator[str]:
+    """A folder inside the output for files of a job that goes on; it is gone in the end."""
+    folder = FileSystems.join(output, ".unfinished")
+    if others := [file for file in found(f"{output}/**") if not file.startswith(folder)]:
+        raise FileExistsError(
+            f"{output} is not empty: it holds {others[0]}. Nothing was changed. Choose another folder."
+        )
+    _remove(folder)
+    try:
+        yield folder
     finally:
-        if FileSystems.exists(unfinished):
-            FileSystems.delete([unfinished])
+        _remove(folder)
+
+
+def _remove(folder: str) -> None:
+    if FileSystems.exists(folder):
+        FileSystems.delete([folder])
 
 
 @contextlib.contextmanager
