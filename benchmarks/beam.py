@@ -1,6 +1,6 @@
 """Rows per second of `keras_vae.beam` on this machine: the demo's model scores 100,000 images.
 
-    python benchmarks/beam.py --model demo/exported --output benchmarks/results/beam.json
+    python benchmarks/beam.py --model demo/export --output benchmarks/results/beam.json
 
 Each job is a process of its own, from its start to its end: TensorFlow's start and, with two workers,
 theirs are in its time.

@@ -47,10 +47,10 @@ except RuntimeError as error:
 """
 
 
-def vae_of(encoder, decoder):
+def vae_of(encoder, decoder, likelihood=None):
     from keras_vae import VAE, likelihoods
 
-    vae = VAE(encoder, decoder, likelihood=likelihoods.Bernoulli(event_rank=3))
+    vae = VAE(encoder, decoder, likelihood=likelihood or likelihoods.Bernoulli(event_rank=3))
     rng = np.random.default_rng(0)
     for network in (vae.encoder, vae.decoder):
         network.set_weights([w + 0.3 * rng.normal(size=w.shape) for w in network.get_weights()])
@@ -241,6 +241,27 @@ def test_columns_of_every_kind_of_list_and_number(model):
             assert len(rejected) == 0
             found.append(rows["location"].to_pylist())
     assert all(each == found[0] for each in found)
+
+
+def test_a_category_that_is_none_harms_no_other_row(tmp_path):
+    """It is rejected before the likelihood looks it up, which would fail for the whole block."""
+    import pyarrow as pa
+
+    from keras_vae import beam, likelihoods, networks
+    from keras_vae.export import saved_model
+
+    likelihood = likelihoods.Categorical(num_categories=3, event_rank=3)
+    vae = vae_of(*networks.mlp(EVENT, 2, hidden=16, likelihood=likelihood), likelihood)
+    signature = beam.Signature(saved_model(vae, tmp_path / "vae"), "score", SEED)
+    x = 2 * binary(4)
+    x[1, 0, 0, 0], x[2, 0, 0, 0] = 7, -1
+    block = pa.table({"row": range(1000, 1004), "x": lists(x)})
+    ((rows, rejected),) = signature.run_inference(block, signature.load_model())
+    assert rejected["row"].to_pylist() == [1001, 1002]
+    assert rows.column_names == ["row", "distortion", "elbo", "rate"]
+    x[[1, 2]] = 0
+    expected = scored(vae, x, block_seed("", 1000))["elbo"].numpy()[[0, 3]]
+    np.testing.assert_allclose(rows["elbo"], expected, rtol=1e-5)
 
 
 BAD = {
