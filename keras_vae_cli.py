@@ -465,7 +465,7 @@ def beam_generate(
 
 
 def _open_beam():
-    logging.getLogger().setLevel(logging.ERROR)  # Beam reports on every step
+    logging.getLogger().setLevel(logging.CRITICAL)  # Beam reports on every step
     logging.getLogger("apache_beam.options").setLevel(logging.WARNING)  # options it does not know
     with _quietly():
         from keras_vae import beam

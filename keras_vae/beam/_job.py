@@ -54,6 +54,7 @@ def run(
 
     Raises:
         FileExistsError: where the folder holds something; nothing is touched.
+        ValueError: where its name holds wildcards.
         RuntimeError: where the job fails, or rows were lost.
     """
     output = os.fspath(output) if "://" in os.fspath(output) else os.path.abspath(output)
@@ -88,12 +89,17 @@ def _beam_options(options: Sequence[str]) -> PipelineOptions:
 @contextlib.contextmanager
 def _unfinished(output: str) -> Iterator[str]:
     """A folder inside the output for files of a job that goes on; it is gone in the end."""
+    if wildcards := set("[]*?") & set(output):
+        raise ValueError(
+            f"Beam takes {' '.join(sorted(wildcards))} in a path for wildcards. Choose another folder than {output}."
+        )
     folder = FileSystems.join(output, ".unfinished")
     if others := [file for file in found(f"{output}/**") if not file.startswith(folder)]:
         raise FileExistsError(
             f"{output} is not empty: it holds {others[0]}. Nothing was changed. Choose another folder."
         )
     _remove(folder)
+    FileSystems.mkdirs(folder)
     try:
         yield folder
     finally:

@@ -94,8 +94,11 @@ def identified(row: int, num_rows: int, file: str | None = None) -> pa.Table:
 
 
 def _matches(pattern: str) -> list[str]:
-    if not (files := found(pattern)):
-        raise FileNotFoundError(f"No file matches {pattern}.")
+    files = found(pattern)
+    if not files or os.path.isdir(pattern):
+        raise FileNotFoundError(
+            f"No file matches {pattern}. Expected names of files, such as data/*.parquet."
+        )
     return files
 
 

@@ -22,8 +22,9 @@ def saved_model(
     Servers read `path` as a model of that name and its numbered folders as the versions; everything
     else reads the numbered folder. `serving_default` is `reconstruct`: what calling the Keras model
     gives. The file holds those weights that the signatures use, each once, and neither optimiser nor
-    draw counter. A request for every signature lies in `assets.extra`, with which TensorFlow Serving
-    warms up.
+    draw counter. `tf.saved_model.load` gives one more function, `in_support(x)`: where x is what the
+    likelihood is defined for. A request for every signature lies in `assets.extra`, with which
+    TensorFlow Serving warms up.
 
     Args:
         vae: the model.

@@ -399,6 +399,7 @@ def test_what_cannot_be_done_is_said(model, parquet, tmp_path):
     write(tmp_path / "ids/b.parquet", id=[1], x=[[0.0] * 8])
     for name, error, message in (
         ("nothing-*", FileNotFoundError, "No file matches"),
+        ("ids", FileNotFoundError, "No file matches.*names of files"),
         ("text.npy", ValueError, "cannot be read in blocks.*<U1"),
         ("fortran.npy", ValueError, "in Fortran order"),
         ("short.npy", ValueError, "another length"),
@@ -411,7 +412,12 @@ def test_what_cannot_be_done_is_said(model, parquet, tmp_path):
     (tmp_path / "empty/mine").write_text("kept")
     with pytest.raises(FileExistsError, match="empty/mine"):
         beam.run(beam.Embed(model), tmp_path / "empty", beam.Read(pattern))
+    with pytest.raises(ValueError, match="for wildcards"):
+        beam.run(beam.Embed(model), tmp_path / "out[1]", beam.Read(pattern))
+    with pytest.raises(OSError, match="mine"):
+        beam.run(beam.Embed(model), tmp_path / "empty/mine", beam.Read(pattern))
     assert [path.name for path in (tmp_path / "empty").iterdir()] == ["mine"]
+    assert (tmp_path / "empty/mine").read_text() == "kept"
 
 
 def test_the_command_line(model, small, parquet, tmp_path, monkeypatch, capsys):
