@@ -60,7 +60,7 @@ clean: ## remove .venv and its like, the demo's results and caches
 
 .venv/installed-consumers: pyproject.toml | $(BIN)/python
 	@echo "Installing keras_vae and what its exports are tested with into .venv: some minutes the first time."
-	@$(BIN)/python -m pip install -qq --editable '.[dev,export,consumers]'
+	@$(BIN)/python -m pip install -qq --editable '.[dev,export,consumers,beam]'
 	@touch .venv/installed .venv/installed-dev $@
 
 export/browser/node_modules: export/browser/package.json

@@ -6,6 +6,7 @@ every command imports what it needs when it runs.
 
 import contextlib
 import enum
+import logging
 import os
 import sys
 import tempfile
@@ -25,6 +26,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+beam_app = typer.Typer(
+    no_args_is_help=True,
+    help="Embed, score and generate over files of any size, on Apache Beam (the extra `beam`).",
+)
+app.add_typer(beam_app, name="beam")
 console = Console()
 errors = Console(stderr=True)
 
@@ -38,6 +44,20 @@ SplitOption = Annotated[
 SeedOption = Annotated[
     int,
     typer.Option(min=-(2**63), max=2**64 - 1, help="The same seed gives the same result."),
+]
+ModelOption = Annotated[
+    str, typer.Option(help="What `keras-vae export` wrote, or a SavedModel in it.")
+]
+InputOption = Annotated[
+    list[str], typer.Option(help="Parquet or .npy files: names with wildcards; may be repeated.")
+]
+BeamOutputOption = Annotated[str, typer.Option(help="The folder to make.")]
+BlockOption = Annotated[
+    int, typer.Option(min=1, help="Rows of one call of the model; decides what is drawn.")
+]
+BeamArgument = Annotated[
+    list[str] | None,
+    typer.Argument(help="Options of Beam, after --, such as -- --runner=FlinkRunner."),
 ]
 
 
@@ -418,6 +438,70 @@ def export_check(
     with _quietly():
         from keras_vae.export import check
     _say(check(folder))
+
+
+@beam_app.command("embed")
+def beam_embed(
+    model: ModelOption,
+    input: InputOption,
+    output: BeamOutputOption,
+    block_rows: BlockOption = 1000,
+    beam_options: BeamArgument = None,
+):
+    """Write the posterior's location and standard deviation for every row of Parquet or .npy files."""
+    beam = _open_beam()
+    _run_beam(beam.Embed(model), output, beam_options, input, block_rows)
+
+
+@beam_app.command("score")
+def beam_score(
+    model: ModelOption,
+    input: InputOption,
+    output: BeamOutputOption,
+    seed: SeedOption = 0,
+    block_rows: BlockOption = 1000,
+    beam_options: BeamArgument = None,
+):
+    """Write elbo, distortion and rate, in nats, for every row of Parquet or .npy files."""
+    beam = _open_beam()
+    _run_beam(beam.Score(model, seed), output, beam_options, input, block_rows)
+
+
+@beam_app.command("generate")
+def beam_generate(
+    model: ModelOption,
+    output: BeamOutputOption,
+    num_samples: Annotated[int, typer.Option(min=1, help="How many.")],
+    seed: SeedOption = 0,
+    block_rows: BlockOption = 1000,
+    beam_options: BeamArgument = None,
+):
+    """Draw any number of new examples from the prior."""
+    beam = _open_beam()
+    _run_beam(beam.Generate(model, num_samples, seed, block_rows), output, beam_options)
+
+
+def _open_beam():
+    logging.getLogger().setLevel(logging.CRITICAL)  # Beam reports on every step
+    logging.getLogger("apache_beam.options").setLevel(logging.WARNING)  # options it does not know
+    with _quietly():
+        from keras_vae import beam
+    return beam
+
+
+def _run_beam(transform, output, options, patterns=(), block_rows=1) -> None:
+    from keras_vae import beam
+
+    source = (
+        beam.Read(*patterns, names=list(transform.inputs), block_rows=block_rows)
+        if patterns
+        else None
+    )
+    counts = beam.run(transform, output, source, options or ())
+    console.print(
+        _rows(((name, f"{number:,}") for name, number in counts._asdict().items()), "", "rows")
+    )
+    _say(f"written: {output}")
 
 
 @app.command()

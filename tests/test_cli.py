@@ -357,3 +357,15 @@ def test_ctrl_c_is_exit_code_130_and_says_how_to_go_on(cli, images, tmp_path, mo
     assert code == 130
     assert "--resume --output" in out
     assert (tmp_path / "run" / "model.keras").exists()
+
+
+def test_beam_says_what_to_install(cli, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)  # cannot be imported
+    for name in [name for name in sys.modules if name.startswith("keras_vae.beam")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delattr("keras_vae.beam", raising=False)
+    words = ("generate", "--model", tmp_path, "--output", tmp_path / "out", "--num-samples", 1)
+    code, _, error = cli("beam", *words)
+    assert (code, error.count("\n")) == (1, 1)
+    assert "pip install 'keras-vae[beam]'" in error
+    assert cli("beam", "generate", "--help")[0] == 0

@@ -19,7 +19,7 @@ LAYERS = (
     {"objectives"},
     {"models"},
     {"evaluation", "export"},
-    {"pictures", "reports"},
+    {"pictures", "reports", "beam"},
     {"training"},
     {"demo"},
 )

@@ -70,8 +70,8 @@ TASKS = {
     task.name: task
     for task in (
         Task("mlp", (28, 28, 1), (512,), 20, 128, 60_000),
-        Task("demo", (28, 28, 1), (400, 400), 40, 250, 60_000, activation="silu"),
-        Task("conv", (64, 64, 1), (32, 64, 64), 32, 64, 6_400, convolutional=True),
+        Task("demo", (28, 28, 1), (400, 400), 40, 250, 30_000, activation="silu"),
+        Task("conv", (64, 64, 1), (32, 64, 64), 32, 64, 2_560, convolutional=True),
     )
 }
 

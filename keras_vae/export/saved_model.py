@@ -22,8 +22,9 @@ def saved_model(
     Servers read `path` as a model of that name and its numbered folders as the versions; everything
     else reads the numbered folder. `serving_default` is `reconstruct`: what calling the Keras model
     gives. The file holds those weights that the signatures use, each once, and neither optimiser nor
-    draw counter. A request for every signature lies in `assets.extra`, with which TensorFlow Serving
-    warms up.
+    draw counter. `tf.saved_model.load` gives one more function, `in_support(x)`: where x is what the
+    likelihood is defined for. A request for every signature lies in `assets.extra`, with which
+    TensorFlow Serving warms up.
 
     Args:
         vae: the model.
@@ -53,12 +54,16 @@ def saved_model(
         )
     functions = endpoints(vae)
     with _files.replacing(folder) as new:
-        write(functions | {"serving_default": functions["reconstruct"]}, new)
+        write(functions | {"serving_default": functions["reconstruct"]}, new, _in_support(vae))
         _write_warm_up(functions, new, name or Path(path).resolve().name)
     return folder
 
 
-def write(functions: dict[str, tf.types.experimental.ConcreteFunction], path: Path) -> None:
+def write(
+    functions: dict[str, tf.types.experimental.ConcreteFunction],
+    path: Path,
+    in_support: tf.types.experimental.ConcreteFunction | None = None,
+) -> None:
     """Writes traced functions and the variables that they read."""
     variables = {
         variable.ref(): variable
@@ -66,7 +71,8 @@ def write(functions: dict[str, tf.types.experimental.ConcreteFunction], path: Pa
         for variable in function.variables  # pyright: ignore[reportAttributeAccessIssue]
     }
     try:
-        tf.saved_model.save(_Weights(list(variables.values())), str(path), signatures=functions)
+        module = _Weights(list(variables.values()), in_support)
+        tf.saved_model.save(module, str(path), signatures=functions)
     except AssertionError as error:
         raise ValueError(
             "A network keeps state that is no variable, such as the table of a StringLookup, and cannot be "
@@ -78,15 +84,26 @@ def write(functions: dict[str, tf.types.experimental.ConcreteFunction], path: Pa
 
 
 class _Weights(tf.Module):
-    """Bare variables, each once.
+    """Bare variables, each once, and what `tf.saved_model.load` gives besides the signatures.
 
     Keras objects in their place would make the file unreadable for loaders that run sessions, as TF
     Serving and the C API do.
     """
 
-    def __init__(self, variables: list[tf.Variable]):
+    def __init__(
+        self,
+        variables: list[tf.Variable],
+        in_support: tf.types.experimental.ConcreteFunction | None,
+    ):
         super().__init__()
         self.weights = variables
+        self.in_support = in_support
+
+
+def _in_support(vae: VAE) -> tf.types.experimental.ConcreteFunction:
+    """Of x [B, *event], bool like x: where its finite values lie in the likelihood's support."""
+    x = tf.TensorSpec((None, *vae.event_shape), tf.float32)
+    return tf.function(vae.likelihood.contains).get_concrete_function(x)
 
 
 def _write_warm_up(

@@ -35,7 +35,7 @@ def need(*programs: str, packages: tuple[str, ...] = ()) -> None:
             absent(f"{program} is not installed")
     for package in packages:  # not imported: two of them register the same protos
         if importlib.util.find_spec(package) is None:
-            absent(f"{package} is not installed: pip install 'keras-vae[consumers]'")
+            absent(f"{package} is not installed: pip install 'keras-vae[beam,consumers]'")
 
 
 def run(*command, code: int = 0, **options) -> subprocess.CompletedProcess:
