@@ -452,6 +452,23 @@ def test_endless_data_need_a_length():
     assert model.predict(endless, steps=2, verbose=0).shape == (8, 6)
 
 
+@pytest.mark.parametrize("chosen", [None, True, False])
+def test_the_tuner_of_data_sets_is_off_unless_it_is_asked_for(chosen, monkeypatch):
+    """It waits for a timer when a pass ends, which takes longer than the pass of a small data set."""
+    model, seen = vae(), []
+    model.compile("adam")
+    options = tf.data.Options()
+    if chosen is not None:
+        options.autotune.enabled = chosen
+    fit = keras.Model.fit
+    monkeypatch.setattr(
+        keras.Model, "fit", lambda self, x, *a, **k: (seen.append(x), fit(self, x, *a, **k))
+    )
+    examples = tf.data.Dataset.from_tensor_slices(data_for(model, 8)).batch(4)
+    model.fit(examples.with_options(options), verbose=0)
+    assert seen[0].options().autotune.enabled is bool(chosen)
+
+
 def test_endless_data_are_not_trained_on_beyond_an_epoch():
     model = vae()
     model.compile("adam", steps_per_execution=2)

@@ -20,8 +20,9 @@ from PIL import Image
 from rich.console import Console
 
 from keras_vae import data, training
+from keras_vae.data.splits import steps_per_execution
 from keras_vae.training import Recipe, Run, TrainingDiverged, callbacks, logs
-from keras_vae.training.recipe import adam, steps_per_execution
+from keras_vae.training.recipe import adam
 
 QUIET = Console(quiet=True)
 

@@ -43,7 +43,7 @@ def load(
               subfolders `train`, `validation` (`valid`, `val`) and `test` are those sets;
             * a folder of TFRecord or ArrayRecord shards, with the sets in their names; a record is a
               picture, or a tf.train.Example with a feature `image` or `x`: a picture, a serialised
-              tensor, bytes of pixels, or numbers;
+              tensor, bytes of pixels, or numbers; labels are not read;
             * a `.npy` or `.npz` file: a table [N, D], grey images [N, H, W] or images
               [N, H, W, C]; in an `.npz`, `train`, `validation` and `test`, or `x_train`,
               `x_val` and `x_test`, or one array, with labels in `y_train`, `y_val` and `y_test`.

@@ -19,6 +19,17 @@ from keras_vae.data.streams import Stream, key
 SPLITS = ("train", "validation", "test")
 
 
+def steps_per_execution(steps_per_epoch: int, most: int = 32) -> int:
+    """The largest divisor of an epoch up to `most`: an endless data set would overrun with any
+    other number.
+
+    Example:
+    >>> steps_per_execution(429), steps_per_execution(7)
+    (13, 7)
+    """
+    return max(n for n in range(1, most + 1) if steps_per_epoch % n == 0)
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Splits:
     """Training, validation and test examples under one protocol; made by `load`.
@@ -70,6 +81,11 @@ class Splits:
     def steps_per_epoch(self) -> int:
         """Whole batches in the training examples."""
         return self.num_train // self.batch_size
+
+    @property
+    def steps_per_execution(self) -> int:
+        """What `compile` should be given for speed: steps that TensorFlow makes in one call."""
+        return steps_per_execution(self.steps_per_epoch)
 
     @property
     def train(self) -> tf.data.Dataset:

@@ -247,7 +247,11 @@ class LatentVariableModel(keras.Model, abc.ABC):
             with tf.control_dependencies([valid]):
                 return tf.nest.map_structure(tf.identity, given)
 
-        return data.map(watched, num_parallel_calls=2, deterministic=True)
+        options = tf.data.Options()
+        if data.options().autotune.enabled is None:
+            options.autotune.enabled = False  # the tuner stalls the ends of short epochs
+        watching = data.map(watched, num_parallel_calls=2, deterministic=True)
+        return watching.with_options(options)
 
     def _checked(self, element):
         """What a generator or a `PyDataset` gives, if the model takes it."""

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_vae import likelihoods, networks, objectives, priors
 from keras_vae._parts import check_count, check_known, check_positive
 from keras_vae.data import Splits, load
+from keras_vae.data.splits import steps_per_execution
 from keras_vae.models import VAE
 
 
@@ -251,10 +252,3 @@ def adam(learning_rate: float, steps: int) -> keras.optimizers.Optimizer:
         0.0, max(1, steps - rise), alpha=0.0, warmup_target=learning_rate, warmup_steps=rise
     )
     return keras.optimizers.Adam(schedule)  # pyright: ignore[reportArgumentType]
-
-
-def steps_per_execution(steps_per_epoch: int, most: int = 32) -> int:
-    """The largest divisor of an epoch up to `most`: an endless data set would overrun with any
-    other number.
-    """
-    return max(n for n in range(1, most + 1) if steps_per_epoch % n == 0)
