@@ -19,6 +19,7 @@ import dataclasses
 import doctest
 import html.parser
 import importlib
+import itertools
 import os
 import re
 import shlex
@@ -196,7 +197,7 @@ def check_commands(block: CodeBlock, targets: set[str], program: Any) -> Iterato
 def _misuse(program: Any, arguments: list[str]) -> str:
     """What is wrong with calling the command line program with these arguments; "" if nothing."""
     called, command, options = "keras-vae", program, {"--help"}
-    for word in arguments:
+    for word in itertools.takewhile("--".__ne__, arguments):  # what follows is another program's
         for parameter in command.params:
             options.update(parameter.opts, parameter.secondary_opts)
         subcommands = getattr(command, "commands", {})
