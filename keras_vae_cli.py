@@ -182,7 +182,10 @@ def train(
     warm_up: Annotated[
         int, typer.Option(min=0, help="Epochs over which that weight rises from 0.")
     ] = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")] = 20,
+    epochs: Annotated[
+        int,
+        typer.Option(min=1, help="Passes over the training data, or, see below, parts of them."),
+    ] = 20,
     steps_per_epoch: Annotated[
         int | None,
         typer.Option(

@@ -144,6 +144,10 @@ def nearest(name: str, names: Iterable[str]) -> list[str]:
     return [lower[key] for key in difflib.get_close_matches(name.lower(), lower, n=2)]
 
 
+class UnfitExample(ValueError):
+    """An example of a stream that cannot be read or used, met while batches are made."""
+
+
 _INNER, _OUTER = 10.0, 14.0
 
 

@@ -33,8 +33,15 @@ def _history(path):
     return run.history(["loss"])
 
 
+def _streamed(source):
+    return sources.read(source, stream=True).train.values.sample
+
+
 READERS = {
     "idx": _written("images")(read_idx),
+    "streamed npy": _written("a.npy")(_streamed),
+    "streamed png": _written("a.png")(lambda path: _streamed(path.parent)),
+    "streamed tfrecord": _written("train.tfrecord")(lambda path: _streamed(path.parent)),
     "npy": _written("a.npy")(sources.read),
     "npz": _written("a.npz")(sources.read),
     "png": _written("a.png")(lambda path: sources.read(path.parent)),

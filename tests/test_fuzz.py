@@ -40,6 +40,9 @@ def seeds(images, tmp_path_factory):
     return {
         "idx": folder / "idx",
         "npy": folder / "a.npy",
+        "streamed npy": folder / "a.npy",
+        "streamed png": run.path / "samples.png",
+        "streamed tfrecord": folder / "train.tfrecord",
         "npz": folder / "a.npz",
         "png": run.path / "samples.png",
         "tfrecord": folder / "train.tfrecord",
@@ -67,7 +70,7 @@ def test_bytes(seeds, tmp_path):
             str(Path(__file__).parent / "fuzz_readers.py"),
             str(tmp_path),
             f"-max_total_time={SECONDS}",
-            "-max_len=60000",
+            "-max_len=200000",
             "-rss_limit_mb=4096",
             "-timeout=20",
         ],

@@ -11,7 +11,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from rich.console import Console
 from test_data_sources import Blobs, write_images
 
-from keras_vae import data, training
+from keras_vae import VAE, data, likelihoods, networks, training
 from keras_vae.data.records import Records
 from keras_vae.data.sources import shards
 from keras_vae.training import Recipe, callbacks
@@ -125,6 +125,14 @@ FORMS = {
     "a picture in an example": (lambda image: example(image=png(image), label=[3]), None),
     "a single feature": (lambda image: example(picture=png(image), label=[3]), None),
     "a serialised tensor": (lambda image: example(x=tf.io.serialize_tensor(image).numpy()), None),
+    "a serialised tensor without channels": (
+        lambda image: example(x=tf.io.serialize_tensor(image[..., 0]).numpy()),
+        None,
+    ),
+    "a serialised tensor of booleans": (
+        lambda image: example(x=tf.io.serialize_tensor(image > 99).numpy()),
+        lambda images: images > 99,
+    ),
     "bytes": (lambda image: example(x=image.tobytes()), lambda images: images.reshape(-1, 30)),
     "floats": (
         lambda image: example(x=image.ravel() / 7.0, y=[1]),
@@ -223,7 +231,8 @@ def test_a_run_goes_on_in_the_middle_of_a_pass(recipe, tmp_path, monkeypatch):
     """
     whole = training.train(recipe, tmp_path / "whole", console=QUIET)
     assert whole.data.steps_per_epoch == 8
-    assert int(whole.model.step.numpy()) in (5, 10, 15, 20)
+    best = int(np.argmin(whole.history()["val_negative_elbo"])) + 1
+    assert int(whole.model.step.numpy()) == 5 * best
 
     class Killed(Exception):
         pass
@@ -250,7 +259,26 @@ def test_a_run_goes_on_in_the_middle_of_a_pass(recipe, tmp_path, monkeypatch):
             np.testing.assert_array_equal(got, want)
 
 
+def test_a_run_is_not_overwritten_for_data_that_do_not_fit(recipe, source, tmp_path):
+    run = training.train(recipe, tmp_path / "run", console=QUIET)
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    unfit = Recipe(
+        data=str(source), stream=True, protocol="grey", likelihood="bernoulli", batch_size=20
+    )
+    with pytest.raises(ValueError, match="Bernoulli is defined for"):
+        training.train(unfit, run.path, overwrite=True, console=QUIET)
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+
+
 def test_data_that_change_are_not_trained_on(recipe, source, tmp_path):
+    """Other numbers of the same size in files of the same names are noticed too."""
+    plain = tmp_path / "a.npy"
+    np.save(plain, pixels(60))
+    before = data.load(plain, stream=True, batch_size=8).fingerprints
+    assert data.load(plain, stream=True, batch_size=8).fingerprints == before
+    np.save(plain, pixels(60, seed=1))
+    after = data.load(plain, stream=True, batch_size=8).fingerprints
+    assert all(after[split] != before[split] for split in before)
     run = training.train(recipe, tmp_path / "run", console=QUIET)
     moved = source.rename(source.with_name("moved"))
     try:
@@ -282,7 +310,10 @@ def damaged(path, at=-20):
 
 @pytest.mark.parametrize(
     ("kind", "words"),
-    [("tfrecord", r"Record \d+ of .*train-00002.* is damaged"), ("array_record", "cannot be read")],
+    [
+        ("tfrecord", r"Record \d+ of .*train-00002.* is damaged"),
+        ("array_record", r"train-00002-of-00003\.array_record cannot be read"),
+    ],
 )
 def test_a_damaged_record_ends_training_with_its_name(tmp_path, kind, words):
     source = write_shards(tmp_path / "s", pixels(90), kind)
@@ -311,6 +342,28 @@ def test_an_image_that_cannot_be_read_ends_training_with_its_name(tmp_path):
         (lambda p: write_shards(p, pixels(9), split="test"), "which of the shards .* are for training"),
         (lambda p: write_shards(p, pixels(9)[:0], num=1), "without records"),
         (
+            lambda p: (write_shards(p, pixels(9)) / "train-00001-of-00003.tfrecord").unlink(),
+            "3 by their names, 2 are there",
+        ),
+        (
+            lambda p: (write_shards(p, pixels(9)) / "more-train.tfrecord").symlink_to(p / "gone"),
+            r"more-train\.tfrecord leads nowhere",
+        ),
+        (lambda p: write_images(write_shards(p, pixels(9)), pixels(1)), "both shards and images"),
+        (lambda p: write_shards(p, pixels(9), form=lambda i: example(x=b"")), "is empty"),
+        (
+            lambda p: write_shards(
+                p, pixels(9), form=lambda i: example(x=tf.io.serialize_tensor(i[None, ..., None]).numpy())
+            ),
+            r"Record 0 of .*wrong rank",
+        ),
+        (
+            lambda p: write_shards(
+                p, pixels(9), form=lambda i: example(x=tf.io.serialize_tensor(i * 1j).numpy())
+            ),
+            "real numbers",
+        ),
+        (
             lambda p: write_shards(write_shards(p, pixels(9)), pixels(9), "array_record"),
             "both TFRecord and ArrayRecord",
         ),
@@ -322,8 +375,37 @@ def test_an_image_that_cannot_be_read_ends_training_with_its_name(tmp_path):
 )  # fmt: skip
 def test_unfit_shards_are_refused(tmp_path, make, words):
     make(tmp_path / "s")
+    for stream in (False, True):
+        with pytest.raises(ValueError, match=words):
+            [*data.load(tmp_path / "s", batch_size=2, stream=stream).train.take(4)]
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "words"),
+    [
+        (np.nan, {}, r"Example 37 of .*a\.npy holds nan.*finite"),
+        (np.inf, {"protocol": "dynamic"}, r"Example 37 of .*holds inf.*from 0 to 1"),
+        (1.5, {"protocol": "grey"}, r"Example 37 of .*holds 1\.5.*from 0 to 1"),
+        (-0.5, {"protocol": "dynamic"}, r"holds -0\.5"),
+    ],
+)
+def test_numbers_that_must_not_be_are_named(tmp_path, value, options, words):
+    """Before they are drawn as pixels, which would make zeros and ones of them."""
+    array = np.random.default_rng(0).random((90, 4))
+    array[37, 2] = value
+    np.save(tmp_path / "a.npy", array)
+    splits = data.load(tmp_path / "a.npy", stream=True, batch_size=8, validation=0, **options)
+    kept = data.Examples(
+        Records(splits.stored["train"].values.reader, limit=splits.stored["train"].values.limit)
+    )
+    splits = data.Splits("a", splits.protocol, 8, 0, {"train": kept})
     with pytest.raises(ValueError, match=words):
-        data.load(tmp_path / "s", batch_size=2)
+        splits.examples("train")
+    normal = likelihoods.Normal()
+    vae = VAE(*networks.mlp(4, 2, hidden=4, likelihood=normal), likelihood=normal)
+    vae.compile("adam")
+    with pytest.raises(ValueError, match=words):
+        vae.fit(splits.train, steps_per_epoch=splits.steps_per_epoch, epochs=2, verbose=0)
 
 
 @pytest.mark.parametrize("kept", [3, 11, 30, -1])
@@ -338,13 +420,28 @@ def test_a_shard_cut_short_is_refused(tmp_path, kept):
 def test_the_set_is_the_last_one_that_a_name_tells(tmp_path):
     assert shards._set_of("test_patterns-train.tfrecord-00000-of-00001") == "train"
     assert shards._set_of("blobs-val.array_record-00000-of-00001") == "validation"
+    assert shards._set_of("trainset.tfrecord") == "train"
     assert shards._set_of("blobs-0.tfrecord") == ""
 
 
-@pytest.mark.parametrize("source", ["mnist"])
-def test_what_is_read_whole_is_not_streamed(source):
-    with pytest.raises(ValueError, match=r"is not streamed.*shards"):
-        data.load(source, stream=True)
+def test_other_files_are_no_shards(tmp_path):
+    source = write_shards(tmp_path / "s", pixels(40))
+    for name in ("train.tfrecord.idx", "a.array_record[0:1]", ".train.tfrecord", "readme.txt"):
+        (source / name).write_bytes(b"something else")
+    assert data.load(source, batch_size=2).num_train == 32
+
+
+def test_what_is_read_whole_is_not_streamed(tmp_path):
+    np.savez(tmp_path / "a.npz", train=pixels(9))
+    for source in ("mnist", tmp_path / "a.npz"):
+        with pytest.raises(ValueError, match=r"is not streamed.*shards"):
+            data.load(source, stream=True)
+    (tmp_path / "a.npz").rename(tmp_path / "b.npy")
+    with pytest.raises(ValueError, match=r"\.npz archive by its content"):
+        data.load(tmp_path / "b.npy", stream=True)
+    np.save(tmp_path / "c.npy", np.asfortranarray(np.zeros((9, 4))))
+    with pytest.raises(ValueError, match="Fortran order"):
+        data.load(tmp_path / "c.npy", stream=True)
 
 
 def test_static_binarisation_is_not_streamed(source):

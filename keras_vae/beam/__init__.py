@@ -9,9 +9,10 @@ Rows travel in blocks, `pyarrow.Table`s of at most `BLOCK_ROWS` rows, which are 
 anything is computed. A row keeps the name of its `file` and its number there, `row`, by which results are
 joined to what they came from.
 
-What is drawn is drawn per block, from a seed that is a function of (seed, name of the file, first row). So
-a result does not depend on the runner, on the number of its workers, on other rows, or on what was tried
-before and failed; it does depend on `block_rows`.
+What is drawn is drawn per block, from a seed that is a function of (seed, name of the file without its
+folder, first row): files of one name share their noise. So a result does not depend on the runner, on the
+number of its workers, on other rows, or on what was tried before and failed; it does depend on
+`block_rows`.
 """
 
 try:

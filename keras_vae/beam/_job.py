@@ -6,6 +6,7 @@ import contextlib
 import copy
 import json
 import os
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -74,11 +75,22 @@ def run(
             raise RuntimeError(
                 f"Rows were lost or doubled; nothing was written to {output}. {counts}"
             )
-        files = found(f"{folder}/*.parquet")
-        FileSystems.rename(files, [FileSystems.join(output, os.path.basename(f)) for f in files])
+        _publish(folder, output, counts)
+    return counts
+
+
+def _publish(folder: str, output: str, counts: Counts) -> None:
+    """Moves the files to where they belong, all or none, and writes counts.json after them."""
+    files = found(f"{folder}/*.parquet")
+    published = [FileSystems.join(output, os.path.basename(file)) for file in files]
+    try:
+        FileSystems.rename(files, published)
         with FileSystems.create(FileSystems.join(output, "counts.json")) as file:
             file.write(json.dumps(counts._asdict(), indent=2).encode() + b"\n")
-    return counts
+    except BaseException:
+        for file in (*published, FileSystems.join(output, "counts.json")):
+            _remove(file)
+        raise
 
 
 def _beam_options(options: Sequence[str]) -> PipelineOptions:
@@ -93,12 +105,12 @@ def _unfinished(output: str) -> Iterator[str]:
         raise ValueError(
             f"Beam takes {' '.join(sorted(wildcards))} in a path for wildcards. Choose another folder than {output}."
         )
-    folder = FileSystems.join(output, ".unfinished")
-    if others := [file for file in found(f"{output}/**") if not file.startswith(folder)]:
+    unfinished = FileSystems.join(output, ".unfinished-")
+    if others := [file for file in found(f"{output}/**") if not file.startswith(unfinished)]:
         raise FileExistsError(
             f"{output} is not empty: it holds {others[0]}. Nothing was changed. Choose another folder."
         )
-    _remove(folder)
+    folder = unfinished + uuid.uuid4().hex[:8]  # two jobs may have been given one output
     FileSystems.mkdirs(folder)
     try:
         yield folder

@@ -70,6 +70,37 @@ class RawData:
         return {name: held for name, held in sets.items() if held is not None}
 
 
+def event_like(
+    shape: tuple[int, ...], dtype: np.dtype[Any], what: str
+) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The shape and type in which models get examples that are stored with this shape and type.
+
+    Args:
+        shape: of one example: [D] of a table, [H, W] or [H, W, C] of an image.
+        dtype: booleans become uint8 zeros and ones; uint8 stays; other numbers become float32.
+        what: whose they are, for messages.
+
+    Raises:
+        ValueError: For another rank, no values at all, or what is no real number.
+    """
+    if len(shape) not in (1, 2, 3):
+        raise ValueError(
+            f"{what} has the wrong rank. Expected [N, D] (a table), [N, H, W] (grey images) or "
+            f"[N, H, W, C] (images). Received: examples of shape {shape}."
+        )
+    if 0 in shape:
+        raise ValueError(
+            f"{what} is empty. Expected at least one value in each example. Received: examples of shape {shape}."
+        )
+    if dtype.kind not in "biuf":
+        raise ValueError(
+            f"{what} is not made of real numbers. Expected integers, floats or booleans. "
+            f"Received: dtype {dtype}. Convert it, for instance with `.astype('float32')`."
+        )
+    stored = np.uint8 if dtype in (np.uint8, np.bool_) else np.float32
+    return (*shape, 1) if len(shape) == 2 else shape, np.dtype(stored)
+
+
 def checked(values: Any, labels: Any = None, *, split: str) -> Examples:
     """Brings arrays into the form that models train on, or says why they are unfit.
 
@@ -87,34 +118,19 @@ def checked(values: Any, labels: Any = None, *, split: str) -> Examples:
             whose number is not that of the examples.
     """
     values = np.asarray(values)
-    if values.ndim not in (2, 3, 4):
-        raise ValueError(
-            f"The {split} set has the wrong rank. Expected [N, D] (a table), [N, H, W] (grey "
-            f"images) or [N, H, W, C] (images). Received: an array of shape {values.shape}."
-        )
-    if values.size == 0:
+    if not len(np.atleast_1d(values)):
         raise ValueError(
             f"The {split} set is empty. Expected at least one example with at least one value. "
             f"Received: an array of shape {values.shape}."
         )
-    values = _as_uint8_or_float32(values, split)
-    if values.ndim == 3:
-        values = values[..., np.newaxis]
+    event_shape, dtype = event_like(values.shape[1:], values.dtype, f"The {split} set")
+    with np.errstate(over="ignore"):
+        values = values.astype(dtype, copy=False).reshape(-1, *event_shape)
+    _check_finite(values, split)
     return Examples(values, None if labels is None else _checked_labels(labels, values, split))
 
 
-def _as_uint8_or_float32(values: Array, split: str) -> Array:
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8)
-    if not (np.issubdtype(values.dtype, np.integer) or np.issubdtype(values.dtype, np.floating)):
-        raise ValueError(
-            f"The {split} set is not made of real numbers. Expected integers, floats or booleans. "
-            f"Received: dtype {values.dtype}. Convert it, for instance with `.astype('float32')`."
-        )
-    with np.errstate(over="ignore"):
-        values = values.astype(np.float32)
+def _check_finite(values: Array, split: str) -> None:
     finite = np.isfinite(values)
     if not finite.all():
         first = [int(i) for i in np.unravel_index(np.argmin(finite), finite.shape)]
@@ -123,7 +139,6 @@ def _as_uint8_or_float32(values: Array, split: str) -> Array:
             f"{finite.size - np.count_nonzero(finite):,} of {finite.size:,} values, the first at "
             f"index {first} ({values[tuple(first)]}). Drop these examples or fill in the values."
         )
-    return values
 
 
 def _checked_labels(labels: Any, values: Array, split: str) -> Array:

@@ -13,7 +13,7 @@ from keras_vae.data.records import Records
 from keras_vae.data.splits import SPLITS, Splits
 from keras_vae.data.streams import EVALUATION_SEED, Stream, key, permutation
 
-_HELD_OUT = 10_000  # examples of a stream that are held out at most, where no number is given
+_HELD_OUT = 10_000  # examples that are held out at most, where no number is given
 
 
 def load(
@@ -29,8 +29,8 @@ def load(
     """Loads a data set into training, validation and test splits under a named protocol.
 
     Sources keep the sets that they have. Validation or test examples that they lack are a tenth of
-    the training examples each, taken at random, always in the same way; validation examples of
-    MNIST, and of IDX files, are the *last* training examples. Whatever `seed`, `batch_size` and
+    the training examples each, at most 10,000, taken at random, always in the same way; validation
+    examples of MNIST, and of IDX files, are the *last* training examples. Whatever `seed`, `batch_size` and
     `flatten`, validation and test are the same numbers: `Splits.fingerprints` says which.
 
     Args:
@@ -59,8 +59,8 @@ def load(
         flatten: Whether examples are vectors.
         stream: Leave the examples on disk and read them batch by batch, several batches at a time,
             in the same order as from memory: for shards, image folders, `.npy` files and TFDS data
-            larger than memory. Held-out examples are then at most 10,000 by default, and what is
-            asked of all training examples (their mean, their range) is asked of a sample.
+            larger than memory. What is asked of all training examples (their mean, their range,
+            whether they are binary) is then asked of a sample, and only image folders have labels.
 
     Returns:
         The splits.
@@ -157,7 +157,7 @@ def _split(
     if validation is not None:
         _check_whole("validation", validation, at_least=0)
     values = raw.train.values
-    seen = values.sample if isinstance(values, Records) else values
+    seen = values.sample if isinstance(values, Records) and values.dtype == np.uint8 else values
     chosen = find_protocol(raw.protocol if protocol is None else protocol, seen)
     for split, held in raw.sets.items():
         _check_alike(raw.train, held, split)
@@ -178,9 +178,7 @@ def _split(
 
 def _partition(raw: RawData, validation: int | None) -> dict[str, Examples]:
     """Divides the data into disjoint splits, by index."""
-    tenth = len(raw.train) // 10
-    if isinstance(raw.train.values, Records):
-        tenth = min(tenth, _HELD_OUT)
+    tenth = min(len(raw.train) // 10, _HELD_OUT)
     num_test = 0 if raw.test else tenth
     num_validation = raw.num_validation if validation is None else validation
     if raw.validation and validation:
@@ -210,6 +208,8 @@ def _partition(raw: RawData, validation: int | None) -> dict[str, Examples]:
 
 def _stored(part: Examples, split: str, protocol: Protocol, flatten: bool) -> Examples:
     values = protocol.store(part.values, Stream[split.upper()])
+    if isinstance(values, Records) and protocol.probabilities and values.dtype != np.uint8:
+        values = values.limited(1.0)
     if flatten:
         is_streamed = isinstance(values, Records)
         values = values.flattened() if is_streamed else values.reshape(len(part), -1)

@@ -5,7 +5,7 @@ import os
 
 import tensorflow as tf
 
-from keras_vae.data.protocols import CHUNK, Protocol
+from keras_vae.data.protocols import Protocol, chunk_rows
 from keras_vae.data.records import Records
 from keras_vae.data.streams import Stream, key, permutation
 
@@ -67,7 +67,7 @@ def evaluation_batches(
         A finite dataset of float32 batches [at most batch_size, *event].
     """
     is_drawn = isinstance(values, Records) and protocol.draw is not None
-    rows = CHUNK if is_drawn else batch_size
+    rows = chunk_rows(tuple(values.shape[1:])) if is_drawn else batch_size
 
     def part(number):
         start = number * rows
@@ -75,7 +75,7 @@ def evaluation_batches(
         return protocol.held_out(taken, stream, number) if is_drawn else protocol.scale(taken)
 
     parts = tf.data.Dataset.range(math.ceil(len(values) / rows))
-    dataset = parts.map(part, num_parallel_calls=None if is_drawn else _readers(values))
+    dataset = parts.map(part, num_parallel_calls=_readers(values))
     num_batches = tf.data.experimental.assert_cardinality(math.ceil(len(values) / batch_size))
     return _tuned(dataset.rebatch(batch_size).apply(num_batches) if is_drawn else dataset)
 

@@ -5,6 +5,7 @@ binarisation of MNIST differ by about 2 nats, grey values by hundreds.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,8 +16,7 @@ from keras_vae.data.examples import Array
 from keras_vae.data.records import Records
 from keras_vae.data.streams import ALGORITHM, EVALUATION_SEED, Stream, key
 
-CHUNK = 4096
-"""Examples of a held-out split that are drawn with one seed."""
+_CHUNK, _CHUNK_VALUES = 4096, 2**24
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Protocol:
         """Returns the examples of one chunk of a held-out split, as float32.
 
         Args:
-            values: Stored values of examples `number * CHUNK` to, at most, `(number + 1) * CHUNK`.
+            values: Stored values of the examples from `number * chunk_rows` on, at most `chunk_rows`.
             stream: The split's stream.
             number: Which chunk it is.
         """
@@ -92,11 +92,11 @@ class Protocol:
                     'does not. Use protocol="dynamic".'
                 )
             return values
-        chunks = range(0, len(values), CHUNK)
+        rows = chunk_rows(values.shape[1:])
         return np.concatenate(
             [
-                self._drawn(tf.constant(values[start : start + CHUNK]), stream, number).numpy()
-                for number, start in enumerate(chunks)
+                self._drawn(tf.constant(values[start : start + rows]), stream, number).numpy()
+                for number, start in enumerate(range(0, len(values), rows))
             ]
         )
 
@@ -104,7 +104,7 @@ class Protocol:
         """Raises a ValueError if `values` are not what the protocol reads.
 
         Args:
-            values: [N, *event]; `Records` are looked at when they are read.
+            values: [N, *event]; `Records` look at themselves when they are read.
             split: Name of the set, for the message.
         """
         if not self.probabilities or values.dtype == np.uint8 or isinstance(values, Records):
@@ -117,6 +117,11 @@ class Protocol:
                 f"{split} values from {lowest:g} to {highest:g}. Rescale them, or use "
                 'protocol="raw", which takes values as they are.'
             )
+
+
+def chunk_rows(event_shape: tuple[int, ...]) -> int:
+    """Examples that are handled at a time, and, of a held-out split, drawn with one seed."""
+    return max(1, min(_CHUNK, _CHUNK_VALUES // max(1, math.prod(event_shape))))
 
 
 def unit_interval(values: tf.Tensor) -> tf.Tensor:
@@ -189,12 +194,12 @@ PROTOCOLS: dict[str, Protocol] = {
 """The protocols by name."""
 
 
-def find_protocol(name: str | None, values: Array) -> Protocol:
+def find_protocol(name: str | None, values: Any) -> Protocol:
     """Returns the protocol of this name; None chooses grey for 8-bit pixels, raw for the rest.
 
     Args:
         name: One of `PROTOCOLS`, or None.
-        values: Training values [N, *event].
+        values: Training values [N, *event], or of a stream a sample if they are pixels.
 
     Raises:
         ValueError: If there is no protocol of this name, or if it would take binary values for

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_vae.data.examples import Array, Examples
 from keras_vae.data.pipelines import evaluation_batches, training_batches
-from keras_vae.data.protocols import CHUNK, PROTOCOLS, Protocol
+from keras_vae.data.protocols import PROTOCOLS, Protocol, chunk_rows
 from keras_vae.data.records import Records
 from keras_vae.data.streams import Stream, key
 
@@ -166,8 +166,9 @@ class Splits:
     def chunks(self, split: str, n: int | None = None) -> Iterator[Array]:
         """Yields what `examples` returns in pieces, so that a large split needs little memory."""
         values = self._tensors[split][:n]
-        for number, start in enumerate(range(0, len(values), CHUNK)):
-            chunk = values[start : start + CHUNK]
+        rows = chunk_rows(self.shape)
+        for number, start in enumerate(range(0, len(values), rows)):
+            chunk = values[start : start + rows]
             if isinstance(chunk, Records):
                 chunk = tf.constant(chunk.load())
             if split == "train":
@@ -221,16 +222,17 @@ class Splits:
         """The training examples as stored; of a stream, a sample of them."""
         values = self.stored["train"].values
         if isinstance(values, Records):
-            return [values.sample]
-        return np.array_split(values, math.ceil(len(values) / CHUNK))
+            values = values.sample
+        return np.array_split(values, math.ceil(len(values) / chunk_rows(self.shape)))
 
     @functools.cached_property
     def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of the bytes of each split: equal exactly if the numbers are.
+        """SHA-256 of the bytes of each split in memory: equal exactly if the numbers are.
 
         Of "validation" and "test", the float32 values that the model sees: likelihoods may be
         compared if these agree. Of "train", the values as stored, before any redrawing. Of a stream,
-        which is not read for this, the names and sizes of its files and which examples are the split's.
+        which is not read whole for this, SHA-256 of the names and sizes of its files, of which examples
+        are the split's, and of a sample of them.
         """
         return {split: self._fingerprint(split) for split in self.stored}
 
@@ -277,7 +279,8 @@ class Splits:
     def _described(self, split: str) -> str:
         if split not in self.stored:
             return "none"
-        return f"{len(self.stored[split]):,} examples, sha256 {self.fingerprints[split][:12]}"
+        of = "sha256 of files and sample" if self.is_streamed else "sha256"
+        return f"{len(self.stored[split]):,} examples, {of} {self.fingerprints[split][:12]}"
 
     def _evaluation(self, split: str) -> tf.data.Dataset | None:
         if split not in self.stored:

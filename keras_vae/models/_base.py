@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_vae._parts import T, at_step, name_of
+from keras_vae._parts import T, UnfitExample, at_step, name_of
 from keras_vae.models._batches import (
     NO_WEIGHTS,
     WatchedPyDataset,
@@ -27,7 +27,7 @@ from keras_vae.sampling import Sampling
 tfd = tfp.distributions
 
 _UNFIT = "unfit data"  # marks an assertion of ours among TensorFlow's errors
-_RAISED = re.compile(r"\b\w+Error: (.*?)\nTraceback \(most recent call last\)", re.DOTALL)
+_RAISED = re.compile(rf"\b{UnfitExample.__name__}: (.*?)\nTraceback", re.DOTALL)
 
 
 class LatentVariableModel(keras.Model, abc.ABC):
@@ -260,8 +260,8 @@ class LatentVariableModel(keras.Model, abc.ABC):
 
     @contextlib.contextmanager
     def _named_data_errors(self):
-        """Says of a batch that a data set's check refused what the model takes; passes on in its own words
-        what a Python function in the data set raised.
+        """Says of a batch that a data set's check refused what the model takes, and of an example that
+        could not be read why.
         """
         try:
             yield

@@ -57,10 +57,12 @@ def train(
         with strategy.scope():
             model = recipe.build(splits)
         _validation(splits)
-        if not splits.is_streamed:  # or each batch is looked at when it comes
-            for split in splits.stored:
-                for chunk in splits.chunks(split):
-                    model.check_batch(chunk)
+        for split in splits.stored:
+            of_a_stream = min(
+                recipe.batch_size, len(splits.stored[split])
+            )  # the rest when it comes
+            for chunk in splits.chunks(split, of_a_stream if splits.is_streamed else None):
+                model.check_batch(chunk)
         if is_chief(strategy):
             Run.create(output, recipe, splits, overwrite=overwrite)
         wait_for_all(strategy)

@@ -456,8 +456,30 @@ def test_the_command_line(model, small, parquet, tmp_path, monkeypatch, capsys):
 def test_an_unfinished_job_is_in_nobodys_way(model, tmp_path):
     from keras_vae import beam
 
-    (tmp_path / "out/.unfinished").mkdir(parents=True)
-    (tmp_path / "out/.unfinished/results-00000-of-00009.parquet").write_text("half")
+    half = tmp_path / "out/.unfinished-0123abcd/results-00000-of-00009.parquet"
+    half.parent.mkdir(parents=True)
+    half.write_text("half")
     assert beam.run(beam.Generate(model, 5), tmp_path / "out") == (5, 5, 0)
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == ["counts.json", "results-00000-of-00001.parquet"]
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {".unfinished-0123abcd", "counts.json", "results-00000-of-00001.parquet"}
+    assert half.read_text() == "half", "it may be another job's that goes on"
+
+
+def test_what_cannot_be_published_whole_is_not_published(model, tmp_path, monkeypatch):
+    from apache_beam.io.filesystems import FileSystems
+
+    from keras_vae import beam
+
+    create = FileSystems.create
+
+    def full(path, *args, **kwargs):
+        if path.endswith("counts.json"):
+            raise OSError("No space left on device")
+        return create(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileSystems, "create", full)
+        with pytest.raises(OSError, match="No space left"):
+            beam.run(beam.Generate(model, 5), tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.*"))
+    assert beam.run(beam.Generate(model, 5), tmp_path / "out") == (5, 5, 0)

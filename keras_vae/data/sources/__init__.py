@@ -139,7 +139,11 @@ def absolute(source: str | os.PathLike[str]) -> str:
 def _unknown(name: str) -> Exception:
     path = Path(name)
     if path.exists():
-        what = "a folder without IDX files or images" if path.is_dir() else "a file of another kind"
+        what = (
+            "a folder without IDX files, images or shards"
+            if path.is_dir()
+            else "a file of another kind"
+        )
         return ValueError(f"{name!r} is {what}. {_forms()}")
     near = nearest(name, ["mnist"])
     if path.parent.is_dir():

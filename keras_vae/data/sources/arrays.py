@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_vae._files import check_fits
-from keras_vae.data.examples import SET_NAMES, Array, Examples, RawData, checked
+from keras_vae.data.examples import SET_NAMES, Array, Examples, RawData, checked, event_like
 from keras_vae.data.records import Records
 
 _ZIP = b"PK"
@@ -28,7 +28,7 @@ def read_npy(source: str) -> RawData:
     """Reads one array."""
     array = _load(source)
     if not isinstance(array, np.ndarray):
-        raise ValueError(f"{source} is an .npz archive by its content. Rename it to .npz.")
+        raise _misnamed(source)
     return RawData(Path(source).stem, train=checked(array, split="train"))
 
 
@@ -42,15 +42,9 @@ class ArrayFile:
 
     def __init__(self, source: str):
         array: Any = _mapped(source)
-        if array.ndim not in (2, 3, 4) or not array.size:
-            raise ValueError(
-                f"{source} has the wrong shape. Expected [N, D] (a table), [N, H, W] (grey images) or "
-                f"[N, H, W, C] (images), and at least one value. Received: {array.shape}."
-            )
-        if array.dtype.kind not in "biuf":
-            raise ValueError(
-                f"{source} is not made of real numbers. Received: dtype {array.dtype}."
-            )
+        if not len(array):
+            raise ValueError(f"{source} is empty. Expected at least one example.")
+        self.shape, self.dtype = event_like(array.shape[1:], array.dtype, source)
         if not array.flags.c_contiguous:
             raise ValueError(
                 f"{source} is in Fortran order, in which examples lie scattered over the file. Save it with "
@@ -58,13 +52,13 @@ class ArrayFile:
             )
         self.source, self.length, self.stored = source, len(array), array.dtype
         self.begin, self.row = array.offset, array[0].nbytes
-        event = array.shape[1:]
-        self.shape = (*event, 1) if len(event) == 2 else event
-        self.dtype = np.dtype(np.uint8 if array.dtype in (np.uint8, np.bool_) else np.float32)
         self.identity = f"{Path(source).name} {Path(source).stat().st_size}"
 
     def __len__(self) -> int:
         return self.length
+
+    def where(self, number):
+        return f"Example {number:,} of {self.source}"
 
     def read(self, numbers):
         with open(self.source, "rb", buffering=0) as file:  # a map would hold what it has read
@@ -141,9 +135,16 @@ def _map(source: str) -> Array:
 
 def _mapped(source: str) -> Array:
     try:
-        return _map(source)
+        array = _map(source)
     except Exception as error:  # whatever the damage leads to
         raise _unreadable(source, error) from error
+    if not isinstance(array, np.ndarray):
+        raise _misnamed(source)
+    return np.atleast_1d(array)
+
+
+def _misnamed(source: str) -> ValueError:
+    return ValueError(f"{source} is an .npz archive by its content. Rename it to .npz.")
 
 
 def _unreadable(source: str, error: Exception) -> ValueError:

@@ -3,7 +3,6 @@
 TensorFlow Datasets is imported when a source needs it.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,22 +63,31 @@ def read_tfds(source: str) -> RawData:
 
 
 def stream_tfds(source: str) -> RawData:
-    """The records of a TFDS data set, which is prepared first in the same way."""
+    """The pictures in the records of a TFDS data set, which is prepared first in the same way."""
+    import tensorflow_datasets as tfds
+
     from keras_vae.data.sources.shards import ShardReader
 
     builder = _prepared(source)
-    features = _image_features(builder, source)
-
-    def images(records: Sequence[bytes]) -> list[Array]:
-        return [features.deserialize_example_np(record)["image"] for record in records]
-
-    paths = {
-        split: [Path(path) for path in builder.info.splits[split].filepaths]
+    feature = _image_features(builder, source)["image"]
+    kinds = (tfds.core.FileFormat.TFRECORD, tfds.core.FileFormat.ARRAY_RECORD)
+    is_local = "://" not in str(builder.data_dir)
+    if (
+        not isinstance(feature, tfds.features.Image)
+        or builder.info.file_format not in kinds
+        or not is_local
+    ):
+        raise ValueError(
+            f"{source} is not streamed. Expected pictures (features.Image) in TFRecord or ArrayRecord files on "
+            f"this machine. Received: {type(feature).__name__}, {builder.info.file_format}, in {builder.data_dir}. "
+            "Leave stream out, or prepare the data anew with another file_format."
+        )
+    sets: dict[str, Any] = {
+        split: Examples(
+            Records(ShardReader([Path(p) for p in builder.info.splits[split].filepaths]))
+        )
         for split in ("train", "validation", "test")
         if split in builder.info.splits
-    }
-    sets: dict[str, Any] = {
-        split: Examples(Records(ShardReader(held, images))) for split, held in paths.items()
     }
     return RawData(name=source, **sets)
 

@@ -12,7 +12,7 @@ from keras_vae.data.records import Records
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
 _OTHER_SUFFIXES = {".webp", ".gif", ".tif", ".tiff", ".heic", ".avif"}
 _PNG = b"\x89PNG\r\n\x1a\n"
-_SIGNATURES = (_PNG, b"\xff\xd8\xff", b"BM")  # PNG, JPEG, BMP
+_JPEG, _BMP = b"\xff\xd8\xff", b"BM"
 _BIT_DEPTH = 24  # where a PNG file says it
 
 
@@ -20,7 +20,7 @@ def is_image_folder(source: str) -> bool:
     """Whether the source is a folder with images, at most two levels down."""
     folder = Path(source)
     levels = (folder, *_folders(folder)) if folder.is_dir() else ()
-    return any(_images(level) or any(map(_images, _folders(level))) for level in levels)
+    return any(images_in(level) or any(map(images_in, _folders(level))) for level in levels)
 
 
 def stream_image_folder(source: str) -> RawData:
@@ -51,7 +51,7 @@ def _sets(folder: Path) -> dict[str, Path]:
             )
         else:
             found[split] = child
-    if found and ("train" not in found or others or _images(folder)):
+    if found and ("train" not in found or others or images_in(folder)):
         beside = [*(child.name for child in found.values()), *others]
         raise ValueError(
             f"It is not clear whether the subfolders of {folder} are sets or classes. Expected train, with "
@@ -63,8 +63,8 @@ def _sets(folder: Path) -> dict[str, Path]:
 
 
 def _set_in(folder: Path) -> tuple[Examples, tuple[str, ...] | None]:
-    paths = _images(folder)
-    classes = [child for child in _folders(folder) if _images(child)]
+    paths = images_in(folder)
+    classes = [child for child in _folders(folder) if images_in(child)]
     _check_nothing_is_left_out(folder)
     if not classes:
         return Examples(Records(ImageFiles(paths, folder))), None
@@ -74,7 +74,7 @@ def _set_in(folder: Path) -> tuple[Examples, tuple[str, ...] | None]:
             f"only, one for each class. Received: {paths[0].name} (and {len(paths) - 1:,} more) "
             f"beside the folder {classes[0].name}."
         )
-    members = [_images(child) for child in classes]
+    members = [images_in(child) for child in classes]
     files = ImageFiles([path for paths in members for path in paths], folder)
     labels = np.repeat(np.arange(len(classes)), [len(paths) for paths in members])
     return Examples(Records(files), labels), tuple(child.name for child in classes)
@@ -121,6 +121,9 @@ class ImageFiles:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def where(self, number):
+        return str(self.paths[number])
+
     def read(self, numbers):
         paths = [self.paths[number] for number in numbers]
         try:
@@ -150,8 +153,9 @@ def _read_image(path: Path) -> Array:
 
 
 def is_picture(content: bytes) -> bool:
-    """Whether bytes begin like a PNG, JPEG or BMP file."""
-    return content.startswith(_SIGNATURES)
+    """Whether bytes begin like a PNG, JPEG or BMP file; of the last, whether they also say their number."""
+    is_bmp = content.startswith(_BMP) and int.from_bytes(content[2:6], "little") == len(content)
+    return content.startswith((_PNG, _JPEG)) or is_bmp
 
 
 def decode_images(contents: Sequence[bytes]) -> Array:
@@ -186,7 +190,8 @@ def _decode(contents: tf.Tensor) -> tf.Tensor:
     return tf.map_fn(one, contents, fn_output_signature=spec)
 
 
-def _images(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """The images of a folder itself, by name."""
     return [
         path for path in _entries(folder) if path.suffix.lower() in _SUFFIXES and path.is_file()
     ]

@@ -15,13 +15,17 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from google.protobuf.message import DecodeError
 from tensorflow.core.framework.tensor_pb2 import TensorProto  # pyright: ignore[reportAttributeAccessIssue]
 
-from keras_vae.data.examples import SET_NAMES, Array, Examples, RawData
+from keras_vae.data.examples import SET_NAMES, Array, Examples, RawData, event_like
 from keras_vae.data.records import Records
-from keras_vae.data.sources.images import decode_images, is_picture
+from keras_vae.data.sources.images import decode_images, images_in, is_picture
 
 Decode = Callable[[Sequence[bytes]], Sequence[Array] | Array]
 
-_KINDS = re.compile(r"\.(tfrecords?|array_?records?)\b", re.IGNORECASE)
+_NAME = re.compile(
+    r".*\.(?P<kind>tfrecord|array_?record)s?(-\d+-of-\d+)?|.*-\d+-of-\d+\.(?P<last>tfrecord|array_?record)s?",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"(.*?)-(\d+)-of-(\d+)")
 _FEATURES = ("image", "x")  # of a tf.train.Example, in the order of preference
 _LABELS = {"label", "y"}
 
@@ -33,9 +37,10 @@ def is_shard_folder(source: str) -> bool:
 
 def stream_shards(source: str) -> RawData:
     """The records of a folder's shards, by set where the files' names say one."""
-    folder = Path(source)
-    sets: dict[str, list[Path]] = {}
-    for path in _shards(folder):
+    folder, sets = Path(source), {}
+    paths = _shards(folder)
+    _check_nothing_is_left_out(folder, paths)
+    for path in paths:
         sets.setdefault(_set_of(path.name), []).append(path)
     if list(sets) == [""]:
         sets = {"train": sets[""]}
@@ -55,13 +60,33 @@ def _shards(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if _KINDS.search(path.name) and not path.name.startswith(".") and path.is_file()
+        if _NAME.fullmatch(path.name) and not path.name.startswith(".") and not path.is_dir()
     )
+
+
+def _check_nothing_is_left_out(folder: Path, paths: list[Path]) -> None:
+    """Raises for images beside shards, for shards that lead nowhere, and for ones that are missing."""
+    if images := images_in(folder):
+        raise ValueError(
+            f"{folder} holds both shards and images, such as {images[0].name}. Expected one kind."
+        )
+    found: dict[tuple[str, int], int] = {}
+    for path in paths:
+        if not path.is_file():
+            raise ValueError(f"{path} leads nowhere. Expected a file.")
+        if numbered := _NUMBERED.match(path.name):
+            key = _NUMBERED.sub(r"\1-*-of-\3", path.name), int(numbered[3])
+            found[key] = found.get(key, 0) + 1
+    for (name, total), count in found.items():
+        if count != total:
+            raise ValueError(
+                f"Of the shards {folder / name}, {total:,} by their names, {count:,} are there. Expected all of them."
+            )
 
 
 def _set_of(name: str) -> str:
     """The set that a file's name ends with; of "test_patterns-train.tfrecord-00000" it is train."""
-    words = re.split(r"[^a-z]+", name.lower())
+    words = [word.removesuffix("set") for word in re.split(r"[^a-z]+", name.lower())]
     named = [split for word in words for split, names in SET_NAMES.items() if word in names]
     return named[-1] if named else ""
 
@@ -78,86 +103,100 @@ class ShardReader:
     """
 
     def __init__(self, paths: Sequence[Path], decode: Decode | None = None):
-        kinds = {"array" in _KINDS.search(path.name)[1].lower() for path in paths}  # pyright: ignore
-        if len(kinds) > 1:
+        are_arrays = [_is_array_record(path) for path in paths]
+        if len(set(are_arrays)) > 1:
             raise ValueError(
                 f"{paths[0].parent} holds both TFRecord and ArrayRecord shards of one set. Expected one kind."
             )
-        self.files = ArrayRecordFiles(paths) if kinds.pop() else TFRecordFiles(paths)
+        self.files = ArrayRecordFiles(paths) if all(are_arrays) else TFRecordFiles(paths)
         if not len(self.files):
             raise ValueError(f"{paths[0].parent} has shards without records. Expected examples.")
-        (first,) = self.files.read([0])
+        (first,) = self.files.read(np.array([0]))
         self.decode = decode or _decoder(first, paths[0])
         (example,) = self._decoded([0], [first])
-        self.shape, self.dtype = example.shape, example.dtype
+        self.stored = example.shape, example.dtype
+        self.shape, self.dtype = event_like(*self.stored, f"{self.where(0)}, as the first one,")
         self.identity = "\n".join(f"{path.name} {path.stat().st_size}" for path in paths)
 
     def __len__(self) -> int:
         return len(self.files)
 
+    def where(self, number):
+        return self.files.where(number)
+
     def read(self, numbers):
         values = self._decoded(numbers, self.files.read(numbers))
         for number, value in zip(numbers, values, strict=True):
-            if (value.shape, value.dtype) != (self.shape, self.dtype):
+            if (value.shape, value.dtype) != self.stored:
+                shape, dtype = self.stored
                 raise ValueError(
-                    f"Record {number:,} of {self.files.folder} is of another kind than the first. Expected "
-                    f"{self.dtype} of shape {self.shape}. Received: {value.dtype} of shape {value.shape}."
+                    f"{self.where(number)} is of another kind than the first one. Expected {dtype} of shape "
+                    f"{shape}. Received: {value.dtype} of shape {value.shape}."
                 )
-        return np.stack(values)
+        with np.errstate(over="ignore"):
+            return np.stack(values).astype(self.dtype, copy=False).reshape(-1, *self.shape)
 
     def _decoded(self, numbers, records: list[bytes]) -> list[Array]:
         try:
-            values = self.decode(records)
+            return list(self.decode(records))
         except Exception:  # whatever the damage leads to; looked for one by one
-            values = [self._one(*pair) for pair in zip(numbers, records, strict=True)]
-        return [value if value.dtype == np.uint8 else value.astype(np.float32) for value in values]
+            return [self._one(*pair) for pair in zip(numbers, records, strict=True)]
 
     def _one(self, number: int, record: bytes) -> Array:
         try:
             (value,) = self.decode([record])
         except Exception as error:
-            raise ValueError(
-                f"Record {number:,} of {self.files.folder} is unfit: it {error}"
-            ) from error
+            raise ValueError(f"{self.where(number)} is unfit: {error}") from error
         return value
 
 
 class Files(Protocol):
     """The records of several files, by number."""
 
-    folder: Path
-
     def __len__(self) -> int: ...
 
-    def read(self, numbers: Sequence[int] | Array) -> list[bytes]:
+    def read(self, numbers: Array) -> list[bytes]:
         """Returns the records of these numbers."""
+        ...
+
+    def where(self, number: int) -> str:
+        """Which record of which file that is."""
         ...
 
 
 class ArrayRecordFiles:
-    """ArrayRecord files; see `Files`. They are checked by the format's own hashes."""
+    """ArrayRecord files; see `Files`. They are checked by the format's own hashes, and stay open."""
 
     def __init__(self, paths: Sequence[Path]):
-        self.folder = paths[0].parent
-        try:
-            self.source = ArrayRecordDataSource([str(path) for path in paths])
-            self.length = len(self.source)
-        except (RuntimeError, ValueError) as error:
-            raise self._damaged(error) from error
+        self.paths = list(paths)
+        lengths = [len(self._opened(path)) for path in paths]
+        self.ends = np.cumsum(lengths)
+        self.source = ArrayRecordDataSource([str(path) for path in paths])
 
     def __len__(self) -> int:
-        return self.length
+        return int(self.ends[-1])
+
+    def where(self, number):
+        return _placed(self.paths, self.ends, number)
 
     def read(self, numbers):
         try:
             return list(self.source.__getitems__([int(number) for number in numbers]))
         except (RuntimeError, ValueError) as error:
-            raise self._damaged(error) from error
+            if len(numbers) > 1:  # which of them it is
+                return [record for number in numbers for record in self.read(np.array([number]))]
+            raise ValueError(f"{self.where(numbers[0])} cannot be read: {_line(error)}") from error
 
-    def _damaged(self, error: Exception) -> ValueError:
-        return ValueError(
-            f"A shard in {self.folder} cannot be read. Expected whole ArrayRecord files. ({error})"
-        )
+    @staticmethod
+    def _opened(path: Path) -> ArrayRecordDataSource:
+        try:
+            source = ArrayRecordDataSource(str(path))
+            _ = len(source)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"{path} cannot be read. Expected a whole ArrayRecord file. {_line(error)}"
+            ) from error
+        return source
 
 
 class TFRecordFiles:
@@ -166,17 +205,20 @@ class TFRecordFiles:
     HEADER, FOOTER = struct.Struct("<QI"), struct.Struct("<I")  # length and its checksum; checksum
 
     def __init__(self, paths: Sequence[Path]):
-        self.paths, self.folder = list(paths), paths[0].parent
+        self.paths = list(paths)
         spans = [self._spans(path) for path in paths]
-        self.file = np.repeat(np.arange(len(paths)), [len(each) for each in spans])
+        self.ends = np.cumsum([len(each) for each in spans])
         self.spans = np.concatenate(spans)
 
     def __len__(self) -> int:
         return len(self.spans)
 
+    def where(self, number):
+        return _placed(self.paths, self.ends, number)
+
     def read(self, numbers):
         records = [b""] * len(numbers)
-        files = self.file[numbers]
+        files = np.searchsorted(self.ends, numbers, side="right")
         for which in np.unique(files):
             with open(self.paths[which], "rb", buffering=0) as file:
                 for place in np.flatnonzero(files == which):
@@ -188,7 +230,7 @@ class TFRecordFiles:
         content = os.pread(file.fileno(), length + self.FOOTER.size, begin)
         record, footer = content[:length], content[length:]
         if footer != self.FOOTER.pack(_masked(record)):
-            raise ValueError(f"Record {number:,} of {self.folder}, in {file.name}, is damaged.")
+            raise ValueError(f"{self.where(number)} is damaged.")
         return record
 
     def _spans(self, path: Path) -> Array:
@@ -209,6 +251,25 @@ class TFRecordFiles:
                 spans.append((at + self.HEADER.size, length))
                 at = end
         return np.array(spans, np.int64).reshape(-1, 2)
+
+
+def _is_array_record(path: Path) -> bool:
+    named = _NAME.fullmatch(path.name)
+    if named is None:
+        raise ValueError(
+            f"{path} is no shard. Expected names such as train-00000-of-00010.tfrecord or train.array_record."
+        )
+    return "array" in (named["kind"] or named["last"]).lower()
+
+
+def _placed(paths: Sequence[Path], ends: Array, number: int) -> str:
+    file = int(np.searchsorted(ends, number, side="right"))
+    return f"Record {number - (ends[file - 1] if file else 0):,} of {paths[file]}"
+
+
+def _line(error: Exception) -> str:
+    """The first line of what another library says, if it says anything."""
+    return next(iter(str(error).splitlines()), "")
 
 
 def _masked(data: bytes) -> int:
@@ -237,7 +298,7 @@ def _decoder(record: bytes, path: Path) -> Decode:
     def decode(records: Sequence[bytes]) -> Sequence[Array] | Array:
         found = [_features(record) for record in records]
         if not all(name in features for features in found):
-            raise ValueError(f"has no feature {name}.")
+            raise ValueError(f"it has no feature {name}.")
         return form([features[name] for features in found])
 
     return decode
