@@ -422,10 +422,10 @@ def test_values_that_are_not_finite_are_counted_and_located(bad, split):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.zeros(7), r"train set has the wrong rank.*\(7,\)"),
-        (np.zeros((2, 3, 4, 5, 6)), r"wrong rank.*\(2, 3, 4, 5, 6\)"),
+        (np.zeros(7), r"train set has the wrong rank.*shape \(\)"),
+        (np.zeros((2, 3, 4, 5, 6)), r"wrong rank.*\(3, 4, 5, 6\)"),
         (np.zeros((0, 4)), r"train set is empty.*\(0, 4\)"),
-        (np.zeros((4, 0)), r"train set is empty.*\(4, 0\)"),
+        (np.zeros((4, 0)), r"train set is empty.*\(0,\)"),
         (np.full((4, 2), "a"), "not made of real numbers.*<U1"),
         (np.full((4, 2), None), "not made of real numbers.*object"),
         (np.zeros((4, 2), complex), "not made of real numbers.*complex128"),

@@ -14,7 +14,7 @@ from test_data_sources import Blobs, write_images
 from keras_vae import VAE, data, likelihoods, networks, training
 from keras_vae.data.records import Records
 from keras_vae.data.sources import shards
-from keras_vae.training import Recipe, callbacks
+from keras_vae.training import Recipe, callbacks, results
 
 QUIET = Console(quiet=True)
 
@@ -453,4 +453,6 @@ def test_the_run_says_that_it_streamed(recipe, tmp_path):
     run = training.train(recipe, tmp_path / "run", console=QUIET)
     config = json.loads((run.path / "config.json").read_text())
     assert config["recipe"]["stream"] is True
+    z = results.embed_run(run, tmp_path / "z.npz", split="train")
+    np.testing.assert_array_equal(z, run.model.embed(run.data.examples("train")))
     assert "streamed" in (run.path / "report.md").read_text()

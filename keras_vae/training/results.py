@@ -117,7 +117,8 @@ def embed_run(run: Run, output: str | os.PathLike[str], *, split: str = "test") 
     """
     path = Path(output)
     check_embed_output(path)
-    z = run.model.embed(examples(run.data, split))
+    check_known("split", split, run.data.stored)
+    z = np.concatenate([run.model.embed(chunk) for chunk in run.data.chunks(split)])
     labels = run.data.stored[split].labels
     if path.suffix == ".png":
         pictures.latent_map(path, z, labels, of=f"{split} examples")
