@@ -28,8 +28,7 @@ from trained import BATCHES  # noqa: E402
 
 # Name: program, variant, environment.
 ESTIMATES = {
-    "keras_vae": ("estimate_ours.py", "xla", "own"),
-    "keras_vae, without XLA": ("estimate_ours.py", "graph", "own"),
+    "keras_vae": ("estimate_ours.py", "", "own"),
     "NumPy, a loop over examples": ("estimate_numpy.py", "", "own"),
     "PyTorch, a loop over examples": ("estimate_torch.py", "", "torch"),
     "pythae": ("estimate_pythae.py", "default", "torch"),

@@ -1,10 +1,10 @@
-"""`keras_vae.evaluation.log_likelihood`, under XLA (`xla`) or in a graph (`graph`)."""
+"""`keras_vae.evaluation.log_likelihood`."""
 
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from trained import folder, report_estimate, variant
+from trained import folder, report_estimate
 
 import keras_vae
 from keras_vae import evaluation
@@ -12,7 +12,6 @@ from keras_vae import evaluation
 
 def main():
     vae = keras_vae.load_model(folder() / "vae.keras")
-    vae.compile("adam", jit_compile=variant() == "xla")
 
     def estimate(x, k):
         result = evaluation.log_likelihood(vae, x, k, seed=1, progress=False)

@@ -80,7 +80,7 @@ def log_likelihood(
 
     Samples are decoded in chunks whose size does not grow with k or with the data, so neither does
     the memory. The model's own draws are left alone; the same seed and batch size give the same
-    numbers (under XLA other draws than in a graph).
+    numbers.
 
     Args:
         model: any model of this package.
@@ -109,7 +109,7 @@ def log_likelihood(
     num_chunks = math.ceil(num_samples / chunk_size)
     key = as_seed(seed)
 
-    @tf.function(jit_compile=bool(getattr(model, "jit_compile", False)), reduce_retracing=True)
+    @tf.function(reduce_retracing=True)  # XLA would take longer to compile than it saves
     def log_sums(batch, batch_number, chunk):
         """Log sum w and log sum w^2 over one chunk of samples, [B] each."""
         chunk_seed = tf.stack(threefry(key, batch_number, chunk))
@@ -150,10 +150,18 @@ def log_likelihood(
 def _batches(data, batch_size: int) -> tuple[Iterable, int | None]:
     """Batches of NumPy arrays, and how many there are where that is known."""
     if not isinstance(data, tf.data.Dataset):
-        data = tf.data.Dataset.from_tensor_slices(tf.nest.map_structure(np.asarray, data)).batch(
-            batch_size
-        )
-        return data.as_numpy_iterator(), int(data.cardinality())
+        arrays = tf.nest.map_structure(np.asarray, data)
+        lengths = {len(array) for array in tf.nest.flatten(arrays)}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"The arrays of a dict need a row for every example. Received: {sorted(lengths)} rows."
+            )
+        starts = range(0, *lengths, batch_size)
+
+        def rows(start):
+            return tf.nest.map_structure(lambda array: array[start : start + batch_size], arrays)
+
+        return map(rows, starts), len(starts)
     if data.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError(
             "The data have no end. Pass a finite data set: a validation or a test set, not train."
@@ -163,7 +171,9 @@ def _batches(data, batch_size: int) -> tuple[Iterable, int | None]:
             0
         ]
     )
-    data = data.unbatch().batch(batch_size)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # the tuner stalls the end of a pass
+    data = data.unbatch().batch(batch_size).with_options(options)
     return data.as_numpy_iterator(), None
 
 
