@@ -67,7 +67,7 @@ def evaluation_batches(
         A finite dataset of float32 batches [at most batch_size, *event].
     """
     is_drawn = isinstance(values, Records) and protocol.draw is not None
-    rows = chunk_rows(tuple(values.shape[1:])) if is_drawn else batch_size
+    rows = chunk_rows(values.event_shape) if is_drawn else batch_size
 
     def part(number):
         start = number * rows

@@ -151,12 +151,12 @@ def _batches(data, batch_size: int) -> tuple[Iterable, int | None]:
     """Batches of NumPy arrays, and how many there are where that is known."""
     if not isinstance(data, tf.data.Dataset):
         arrays = tf.nest.map_structure(np.asarray, data)
-        lengths = {len(array) for array in tf.nest.flatten(arrays)}
-        if len(lengths) > 1:
+        lengths = [len(array) for array in tf.nest.flatten(arrays)]
+        if len(set(lengths)) > 1:
             raise ValueError(
-                f"The arrays of a dict need a row for every example. Received: {sorted(lengths)} rows."
+                f"The arrays of a dict need a row for every example. Received: {lengths} rows."
             )
-        starts = range(0, *lengths, batch_size)
+        starts = range(0, lengths[0], batch_size)
 
         def rows(start):
             return tf.nest.map_structure(lambda array: array[start : start + batch_size], arrays)
