@@ -136,7 +136,6 @@ def test_the_same_recipe_gives_the_same_run(run, recipe, tmp_path):
     [
         {"network": "conv", "hidden": (8, 16), "jit_compile": False},
         {"network": "conv", "hidden": (8, 16), "jit_compile": False, "objective": "iwae"},
-        {"network": "conv", "hidden": (8, 16), "jit_compile": False, "prior": "mixture"},
         {"network": "conv", "hidden": (8, 16), "jit_compile": True},
         {"network": "mlp", "hidden": (256,), "jit_compile": False},
         {"network": "mlp", "hidden": (256,), "jit_compile": True},
