@@ -6,7 +6,7 @@ r"""Evaluation, side by side: log p(x) by importance sampling, generation and sc
 The 784-512-20 network is trained on binarised MNIST for three epochs, and every peer gets its weights.
 Each is a process of its own, with all cores; they take turns (A B C, A B C, ...), and medians and
 ranges over the rounds are printed. The estimates have to agree, or nothing is printed. A call of
-`log_likelihood` is timed whole, with the tracing and compiling that it begins with.
+`log_likelihood` is timed whole, with the tracing that it begins with.
 """
 
 import argparse

@@ -98,6 +98,7 @@ class Signature(ModelHandler):
     def run_inference(
         self, batch: pa.Table, model: Any, inference_args: Mapping[str, Any] | None = None
     ) -> list[tuple[pa.Table, pa.Table]]:
+        """Returns, for the one block, its rows with results and its rejected rows with reasons."""
         columns = {name: _values(batch, name, spec) for name, spec in self.inputs.items()}
         inputs: dict[str, Any] = {name: values for name, (values, _) in columns.items()}
         reasons = [[None] * len(batch), *(reasons for _, reasons in columns.values())]

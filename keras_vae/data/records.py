@@ -63,7 +63,7 @@ class Records:
         reader: where the examples are.
         numbers: which of them, int64 [N]; all of them, in order, by default.
         shape: of one example, where it is to be another than the reader's.
-        limit: the largest size that numbers may have, from zero on; any finite ones by default.
+        limit: numbers have to lie in [0, limit]; by default they have to be finite.
     """
 
     def __init__(

@@ -77,6 +77,7 @@ class TrainingState(keras.callbacks.Callback):
             vars(callback).update(fields)
 
     def on_epoch_end(self, epoch, logs=None):
+        """Writes the state at the end of the epoch, and takes all but the last two away."""
         if not self.writes:
             return
         variables = self._variables(self.model)

@@ -113,7 +113,7 @@ class ImageFiles:
                 f"{folder} is empty. Expected images ({', '.join(sorted(_SUFFIXES))})."
             )
         self.paths, self.dtype = paths, np.dtype(np.uint8)
-        self.shape = _read_image(paths[0]).shape
+        self.shape = _read_images(paths[:1])[0].shape
         self.identity = "\n".join(
             f"{path.relative_to(folder)} {path.stat().st_size}" for path in paths
         )
@@ -126,30 +126,24 @@ class ImageFiles:
 
     def read(self, numbers):
         paths = [self.paths[number] for number in numbers]
-        try:
-            values = decode_images([path.read_bytes() for path in paths])
-            if values.shape[1:] == self.shape:
-                return values
-        except ValueError:
-            pass  # which of them it is, is found below
-        return np.stack([self._checked(path) for path in paths])
-
-    def _checked(self, path: Path) -> Array:
-        image = _read_image(path)
-        if image.shape != self.shape:
-            raise ValueError(
-                f"{path} has another size than the images before it. Expected "
-                f"{self.shape} (height, width, channels) as in {self.paths[0]}. "
-                f"Received: {image.shape}. Resize it or take it out of the folder."
-            )
-        return image
+        images = _read_images(paths)
+        for path, image in zip(paths, images, strict=True):
+            if image.shape != self.shape:
+                raise ValueError(
+                    f"{path} has another size than the images before it. Expected "
+                    f"{self.shape} (height, width, channels) as in {self.paths[0]}. "
+                    f"Received: {image.shape}. Resize it or take it out of the folder."
+                )
+        return np.asarray(images)
 
 
-def _read_image(path: Path) -> Array:
+def _read_images(paths: Sequence[Path]) -> Sequence[Array] | Array:
     try:
-        return decode_images([path.read_bytes()])[0]
+        return decode_images([path.read_bytes() for path in paths])
     except ValueError as error:
-        raise ValueError(f"{path} {error} Take it out of the folder or get it anew.") from error
+        if len(paths) > 1:  # sizes differ, or one of them is unfit
+            return [_read_images([path])[0] for path in paths]
+        raise ValueError(f"{paths[0]} {error} Take it out of the folder or get it anew.") from error
 
 
 def is_picture(content: bytes) -> bool:

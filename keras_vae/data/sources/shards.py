@@ -95,14 +95,14 @@ class ShardReader:
     """Examples of shards in the order of the files' names; see `records.Reader`.
 
     Args:
-        paths: TFRecord files, not compressed, or ArrayRecord files.
-        decode: from records to their arrays; by default what the first record suggests.
+        paths: TFRecord files, not compressed, or ArrayRecord files; what the first record holds says how
+            all are decoded.
 
     Raises:
         ValueError: for files that are neither, are damaged, or hold no examples of one kind.
     """
 
-    def __init__(self, paths: Sequence[Path], decode: Decode | None = None):
+    def __init__(self, paths: Sequence[Path]):
         are_arrays = [_is_array_record(path) for path in paths]
         if len(set(are_arrays)) > 1:
             raise ValueError(
@@ -112,7 +112,7 @@ class ShardReader:
         if not len(self.files):
             raise ValueError(f"{paths[0].parent} has shards without records. Expected examples.")
         (first,) = self.files.read(np.array([0]))
-        self.decode = decode or _decoder(first, paths[0])
+        self.decode = _decoder(first, paths[0])
         (example,) = self._decoded([0], [first])
         self.stored = example.shape, example.dtype
         self.shape, self.dtype = event_like(*self.stored, f"{self.where(0)}, as the first one,")
@@ -169,8 +169,7 @@ class ArrayRecordFiles:
 
     def __init__(self, paths: Sequence[Path]):
         self.paths = list(paths)
-        lengths = [len(self._opened(path)) for path in paths]
-        self.ends = np.cumsum(lengths)
+        self.ends = np.cumsum([self._length(path) for path in paths])
         self.source = ArrayRecordDataSource([str(path) for path in paths])
 
     def __len__(self) -> int:
@@ -188,15 +187,13 @@ class ArrayRecordFiles:
             raise ValueError(f"{self.where(numbers[0])} cannot be read: {_line(error)}") from error
 
     @staticmethod
-    def _opened(path: Path) -> ArrayRecordDataSource:
+    def _length(path: Path) -> int:
         try:
-            source = ArrayRecordDataSource(str(path))
-            _ = len(source)
+            return len(ArrayRecordDataSource(str(path)))
         except (RuntimeError, ValueError) as error:
             raise ValueError(
                 f"{path} cannot be read. Expected a whole ArrayRecord file. {_line(error)}"
             ) from error
-        return source
 
 
 class TFRecordFiles:
