@@ -10,21 +10,16 @@ ranges over the rounds are printed. The estimates have to agree, or nothing is p
 """
 
 import argparse
-import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import machine
-
-PEERS = Path(__file__).resolve().parent / "peers"
-sys.path.insert(0, str(PEERS))
-
-from trained import BATCHES  # noqa: E402
+from contest import report  # before what is in peers/
+from trained import BATCHES
 
 # Name: program, variant, environment.
 ESTIMATES = {
@@ -67,11 +62,8 @@ def rounds(contestants: dict, folder: Path, argument: str, given) -> dict[str, l
     for number in range(given.rounds):
         for name, results in runs.items():
             program, variant, environment = contestants[name]
-            command = [pythons[environment], program, str(folder), variant, argument]
-            done = subprocess.run(command, cwd=PEERS, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise SystemExit(f"{name} failed:\n{done.stderr[-3000:]}")
-            results.append(json.loads(done.stdout.splitlines()[-1]))
+            words = (program, str(folder), variant, argument)
+            results.append(report(pythons[environment], *words))
             print(f"round {number + 1} of {given.rounds}: {name}", file=sys.stderr)
     return runs
 

@@ -9,18 +9,13 @@ join where `--torch-python` and `--rapidae-python` name interpreters that have t
 """
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
 import machine
-
-PEERS = Path(__file__).resolve().parent / "peers"
-sys.path.insert(0, str(PEERS))
-
-from task import TASKS  # noqa: E402
+from contest import report  # before what is in peers/
+from task import TASKS
 
 # Name: program, variant, environment.
 CONTESTANTS = {
@@ -44,28 +39,12 @@ def measure(
     program, variant, environment = CONTESTANTS[contestant]
     if (python := pythons[environment]) is None:
         return None
-    done = subprocess.run(
-        [python, program, task, variant, str(seconds)],
-        cwd=PEERS,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"{contestant} failed:\n{done.stderr[-3000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    return report(python, program, task, variant, str(seconds))
 
 
 def products(task: str, seconds: float) -> dict:
     """GFLOP/s of a large matrix product, and of the task's own products for one step after another."""
-    done = subprocess.run(
-        [sys.executable, "products.py", task, "bare", str(seconds)],
-        cwd=PEERS,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
+    return report(sys.executable, "products.py", task, "bare", str(seconds))
 
 
 def rows(task: str, runs: dict[str, list[dict]], bare: list[dict]) -> list[dict]:
