@@ -3,9 +3,10 @@
     python benchmarks/export.py --output benchmarks/results/export.json
     python benchmarks/export.py --run demo/run --torch-python .venv-torch/bin/python ...
 
-Every runtime is a process of its own on one thread; they take turns (A B C, A B C, ...), and the
-medians over the rounds are printed. PyTorch joins where `--torch-python` names an interpreter that
-has torch and NumPy; it gets the same weights, and its pictures are checked against the others'.
+Every runtime is a process of its own, on one thread where it does not say two; they take turns (A B C,
+A B C, ...), and the medians over the rounds are printed. PyTorch joins where `--torch-python` names an
+interpreter that has torch and NumPy; it gets the same weights, and its pictures are checked against
+the others'.
 """
 
 import argparse
@@ -22,19 +23,21 @@ KIT = Path(__file__).resolve().parent.parent / "export/litert_python/vae.py"
 QUANTIZATIONS = ("float32", "float16", "dynamic_int8", "int8", "int4")
 BATCHES = (1, 64)
 CALLS = {1: 2000, 64: 100}
+KINDS = {"ONNX Runtime": "onnx", "TensorFlow SavedModel": "saved_model", "PyTorch eager": "torch"}
+TWO = ", 2 threads"
 
 
-def worker(kind: str, path: Path, z_path: Path) -> None:
+def worker(kind: str, threads: int, path: Path, z_path: Path) -> None:
     """Loads a decoder and runs it: prints load time, memory, latency by batch size, pictures' sum."""
     begun = time.perf_counter()
-    opened = {batch: OPEN[kind](path, batch) for batch in BATCHES[:1]}
+    opened = {batch: OPEN[kind](path, batch, threads) for batch in BATCHES[:1]}
     import numpy as np
 
     z = np.load(z_path)
     first = opened[1](z[:1])
     result = {"load": time.perf_counter() - begun}
     for batch in BATCHES:
-        run = opened.get(batch) or OPEN[kind](path, batch)
+        run = opened.get(batch) or OPEN[kind](path, batch, threads)
         rows = np.ascontiguousarray(z[:batch])
         for _ in range(20):
             run(rows)
@@ -51,30 +54,36 @@ def worker(kind: str, path: Path, z_path: Path) -> None:
     print(json.dumps(result))
 
 
-def open_litert(path: Path, batch: int):
+def open_litert(path: Path, batch: int, threads: int):
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(path / f"decode{batch}.tflite"), num_threads=1)
+    interpreter = Interpreter(str(path / f"decode{batch}.tflite"), num_threads=threads)
     interpreter.allocate_tensors()
-    decode = interpreter.get_signature_runner("decode")
-    return lambda z: decode(z=z)["mean"]
+    (given,), (mean,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def run(z):
+        interpreter.set_tensor(given["index"], z)
+        interpreter.invoke()
+        return interpreter.get_tensor(mean["index"])
+
+    return run
 
 
-def open_onnx(path: Path, batch: int):
+def open_onnx(path: Path, batch: int, threads: int):
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(
         str(path / "onnx/decode.onnx"), options, providers=["CPUExecutionProvider"]
     )
     return lambda z: session.run(["mean"], {"z": z})[0]
 
 
-def open_saved_model(path: Path, batch: int):
+def open_saved_model(path: Path, batch: int, threads: int):
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     loaded = tf.saved_model.load(str(path / "saved_model/1"))
     decode = loaded.signatures["decode"]
@@ -85,11 +94,11 @@ def open_saved_model(path: Path, batch: int):
     return run
 
 
-def open_torch(path: Path, batch: int):
+def open_torch(path: Path, batch: int, threads: int):
     import numpy as np
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     with np.load(path / "weights.npz") as arrays:
         weights = [torch.from_numpy(arrays[name]) for name in arrays.files]
         activation = str(path.joinpath("activation").read_text())
@@ -133,7 +142,10 @@ def export_decoder(run, folder: Path) -> dict[str, Path]:
                 signatures=["decode"],
                 batch_size=batch,
             )
-    rows["ONNX Runtime"] = rows["TensorFlow SavedModel"] = rows["PyTorch eager"] = folder / "rest"
+    rows |= dict.fromkeys(KINDS, folder / "rest")
+    rows |= {
+        f"{name}{TWO}": rows[name] for name in ("LiteRT float32", "ONNX Runtime", "PyTorch eager")
+    }
     export.onnx(run.model, folder / "rest/onnx", ["decode"])
     export.saved_model(run.model, folder / "rest/saved_model")
     dense = [layer for layer in run.model.decoder.layers if layer.get_weights()]
@@ -155,31 +167,27 @@ def measure(run, torch_python: str | None, rounds: int, folder: Path) -> list[di
     np.save(folder / "z.npy", z)
     exact = np.asarray(model.decode(z).mean())
     data = examples(run.data, "test", 1000)
-    kinds = {
-        "ONNX Runtime": "onnx",
-        "TensorFlow SavedModel": "saved_model",
-        "PyTorch eager": "torch",
-    }
     if torch_python is None:
-        rows.pop("PyTorch eager")
+        rows = {name: path for name, path in rows.items() if not name.startswith("PyTorch")}
     measured: dict[str, list[dict]] = {name: [] for name in rows}
     for number in range(rounds):
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
         for name, path in rows.items():
-            kind = kinds.get(name, "litert")
+            kind, threads = KINDS.get(name.removesuffix(TWO), "litert"), 1 + name.endswith(TWO)
             python = torch_python if kind == "torch" else sys.executable
-            command = [python, __file__, "--worker", kind, str(path), str(folder / "z.npy")]
+            command = [python, __file__, "--worker", kind, threads, path, folder / "z.npy"]
+            command = [str(word) for word in command]
             done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
             if done.returncode:
                 raise SystemExit(f"{name} failed:\n{done.stderr}")
             measured[name].append(json.loads(done.stdout))
     table = []
     for name, results in measured.items():
-        quantization = name.removeprefix("LiteRT ") if name.startswith("LiteRT") else None
+        quantization = name.removeprefix("LiteRT ") if name[7:] in QUANTIZATIONS else None
         first = np.array(results[0]["first"]).reshape(exact.shape[1:])
         row = {
             "runtime": name,
-            "size": _size(rows[name], kinds.get(name)),
+            "size": _size(rows[name], KINDS.get(name.removesuffix(TWO))),
             **{
                 key: statistics.median(result[key] for result in results)
                 for key in ("load", "memory", *(f"batch {batch}" for batch in BATCHES))
@@ -196,7 +204,7 @@ def measure(run, torch_python: str | None, rounds: int, folder: Path) -> list[di
     return table
 
 
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+ENVIRONMENT = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def _size(path: Path, kind: str | None) -> int:
@@ -249,7 +257,7 @@ def markdown(table: list[dict]) -> str:
 
 def main():
     if sys.argv[1:2] == ["--worker"]:
-        worker(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
+        worker(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]), Path(sys.argv[5]))
         return
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
