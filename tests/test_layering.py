@@ -21,6 +21,7 @@ LAYERS = (
     {"evaluation", "export"},
     {"pictures", "reports", "beam"},
     {"training"},
+    {"applications"},
     {"demo"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -31,9 +32,12 @@ HEAVY = {
     "ai_edge_litert",
     "keras",
     "keras_vae",
+    "keras_tuner",
     "matplotlib",
+    "pandas",
     "numpy",
     "PIL",
+    "sklearn",
     "tensorflow",
     "tensorflow_datasets",
     "tensorflow_probability",
@@ -112,8 +116,11 @@ def test_upward_imports_are_seen_in_every_spelling(statement, is_upward):
     assert bool(found) is is_upward, found
 
 
-def test_the_command_line_imports_heavy_modules_only_inside_functions():
-    tree = ast.parse((ROOT / "keras_vae_cli.py").read_text("utf-8"))
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("keras_vae_cli/*.py")), ids=lambda path: path.stem
+)
+def test_the_command_line_imports_heavy_modules_only_inside_functions(path):
+    tree = ast.parse(path.read_text("utf-8"))
     imported = {name.split(".")[0] for _, name in imported_names(tree, functions=False)}
     assert imported & HEAVY == set()
 

@@ -1,0 +1,251 @@
+"""Commands that train a run and say what it is."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_vae_cli._app import (
+    LogFormat,
+    RunArgument,
+    SeedOption,
+    SplitOption,
+    app,
+    console,
+    open_run,
+    quietly,
+    rows,
+    say,
+    usage,
+)
+
+
+@app.command()
+def train(
+    context: typer.Context,
+    output: Annotated[Path, typer.Option(help="The run folder to make.")],
+    data: Annotated[
+        str,
+        typer.Option(
+            help="mnist, tfds:NAME, a folder of IDX files, of images or of TFRecord or ArrayRecord shards, or a "
+            ".npy or .npz file."
+        ),
+    ] = "mnist",
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="Leave the data on disk and read them batch by batch, with flat memory.",
+        ),
+    ] = False,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="grey, dynamic, static or raw; the source's own by default."),
+    ] = None,
+    network: Annotated[str, typer.Option(help="mlp or conv.")] = "mlp",
+    hidden: Annotated[
+        str | None, typer.Option(help="Units per hidden layer, or channels per level: 512,256.")
+    ] = None,
+    activation: Annotated[
+        str, typer.Option(help="Of the hidden layers: relu, silu, tanh, or another of Keras's.")
+    ] = "relu",
+    latent_dim: Annotated[int, typer.Option(min=1, help="Size of z.")] = 20,
+    likelihood: Annotated[
+        str | None,
+        typer.Option(
+            help="bernoulli, continuous-bernoulli, normal, shared-scale-normal, laplace or student-t or "
+            "categorical; what suits the protocol by default."
+        ),
+    ] = None,
+    prior: Annotated[str, typer.Option(help="normal or mixture.")] = "normal",
+    num_components: Annotated[
+        int, typer.Option(min=1, help="Components of the mixture prior.")
+    ] = 50,
+    objective: Annotated[str, typer.Option(help="elbo or iwae.")] = "elbo",
+    num_samples: Annotated[
+        int, typer.Option(min=1, help="Importance samples of the iwae objective.")
+    ] = 5,
+    beta: Annotated[float, typer.Option(help="Weight of the rate in the elbo objective.")] = 1.0,
+    warm_up: Annotated[
+        int, typer.Option(min=0, help="Epochs over which that weight rises from 0.")
+    ] = 0,
+    epochs: Annotated[
+        int,
+        typer.Option(min=1, help="Passes over the training data, or, see below, parts of them."),
+    ] = 20,
+    steps_per_epoch: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Updates until the next validation and checkpoint, where a pass is too long for that.",
+        ),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples per update.")] = 128,
+    learning_rate: Annotated[
+        float, typer.Option(help="Adam's highest; it falls along a cosine.")
+    ] = 2e-3,
+    patience: Annotated[
+        int | None,
+        typer.Option(min=1, help="Stop after so many epochs without a better validation bound."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="Of weights, order, binarisation and draws.")
+    ] = 0,
+    jit: Annotated[
+        bool | None, typer.Option(help="Train under XLA; by default for mlp, not for conv.")
+    ] = None,
+    strategy: Annotated[
+        str,
+        typer.Option(help="none, mirrored (this machine's devices) or multiworker (TF_CONFIG)."),
+    ] = "none",
+    log_format: Annotated[
+        LogFormat, typer.Option(help="A progress bar, or a JSON object per line.")
+    ] = LogFormat.text,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --output.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier run there.")
+    ] = False,
+):
+    """Train a VAE: a run folder with the best model, history, pictures and a report.
+
+    Ctrl-C keeps what was learned; --resume goes on as if the run had never stopped.
+    """
+    given = [
+        f"--{name.replace('_', '-')}"
+        for name in context.params
+        if name not in ("output", "resume", "strategy", "log_format")
+        and context.get_parameter_source(name).name == "COMMANDLINE"  # pyright: ignore[reportOptionalMemberAccess]
+    ]
+    if resume and given:
+        raise typer.BadParameter(
+            f"--resume goes on as the run's config.json says; leave out {', '.join(given)}."
+        )
+    with quietly():
+        from keras_vae import training
+    with usage():
+        where = training.make_strategy(strategy)
+        recipe = None
+        if not resume:
+            recipe = training.Recipe(
+                data=data,
+                stream=stream,
+                protocol=protocol,
+                network=network,
+                hidden=_sizes(hidden),
+                activation=activation,
+                latent_dim=latent_dim,
+                likelihood=likelihood,
+                prior=prior,
+                num_components=num_components,
+                objective=objective,
+                num_samples=num_samples,
+                beta=beta,
+                warm_up=warm_up,
+                epochs=epochs,
+                steps_per_epoch=steps_per_epoch,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                patience=patience,
+                seed=seed,
+                jit_compile=jit,
+            )
+    try:
+        if recipe is None:
+            training.resume(output, strategy=where, console=console, log_format=log_format)
+        else:
+            training.train(
+                recipe,
+                output,
+                overwrite=overwrite,
+                strategy=where,
+                console=console,
+                log_format=log_format,
+            )
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+def _sizes(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) < 1:
+        raise typer.BadParameter(
+            f"--hidden takes positive numbers with commas, as in 512,256. Received: {text}"
+        )
+    return sizes
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    num_samples: Annotated[
+        int, typer.Option(min=1, help="Importance samples per example, k.")
+    ] = 5000,
+    split: SplitOption = "test",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only the first so many examples.")
+    ] = None,
+    seed: SeedOption = 0,
+):
+    """Estimate log p(x) by importance sampling, and the objective's terms; writes
+    RUN/evaluation.json.
+    """
+    opened = open_run(run)
+    with quietly():
+        from keras_vae.training.results import evaluate_run
+    result = evaluate_run(opened, num_samples=num_samples, split=split, limit=limit, seed=seed)
+    console.print(rows(result.rows(), "", "nats per example", "standard error"))
+    say(result.estimate)
+    say(f"active units: {result.active_units} of {opened.model.latent_dim}")
+    result.write(opened)
+
+
+@app.command()
+def info(run: RunArgument):
+    """Show what a run is: recipe, data, model, best epoch."""
+    opened = open_run(run)
+    with quietly():
+        from keras_vae.training.results import describe
+    console.print(rows(describe(opened), "", ""))
+
+
+@app.command()
+def demo(
+    output: Annotated[
+        Path, typer.Option(help="The folder to make; an earlier demo there is replaced.")
+    ] = Path("demo"),
+    minutes: Annotated[
+        float, typer.Option(help="Time for training; epochs are chosen to fit.")
+    ] = 2.6,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Train for so many epochs instead.")
+    ] = None,
+    num_samples: Annotated[
+        int, typer.Option(min=1, help="Importance samples per example, k.")
+    ] = 500,
+    num_test: Annotated[int, typer.Option(min=1, help="Test images for the likelihood.")] = 1000,
+    seed: SeedOption = 0,
+):
+    """MNIST from data to a LiteRT decoder: train, evaluate, draw, export, check; writes a report."""
+    with quietly():
+        from keras_vae.demo import check_arguments, run_demo
+    with usage():
+        check_arguments(minutes=minutes, num_samples=num_samples, num_test=num_test)
+    try:
+        run_demo(
+            output,
+            minutes=minutes,
+            epochs=epochs,
+            num_samples=num_samples,
+            num_test=num_test,
+            seed=seed,
+            console=console,
+        )
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
