@@ -217,3 +217,9 @@ def test_an_analogy_grid_has_the_originals_in_front():
     np.testing.assert_array_equal(
         grid[2:7, 9 + 6 + 16 : -2], np.uint8(np.round(255 * others[0, 2]))
     )
+
+
+def test_the_spread_of_embeddings_stands_behind_them(unconditional):
+    x = examples(3)
+    z = x @ np.linalg.inv(MIXING)
+    close(unconditional.embed(x, with_stddev=True), np.hstack([z, np.full((3, SIZE), STDDEV)]))

@@ -165,12 +165,24 @@ class VAE(LatentVariableModel):
 
     # Arrays.
 
-    def embed(self, x) -> np.ndarray:
-        """The posterior's location for every example, [N, latent_dim]."""
+    def embed(self, x, *, with_stddev: bool = False) -> np.ndarray:
+        """The posterior's location for every example, [N, latent_dim].
+
+        Args:
+            x: examples [N, *event]; a dict batch for a conditional encoder.
+            with_stddev: whether the posterior's standard deviation stands behind the location,
+                [N, 2 latent_dim].
+        """
         posterior = self.now(self.posterior)
-        return self._in_chunks(
-            lambda batch: posterior.location(self.encode(batch)), x, self.encoder_conditions
-        )
+
+        def embedded(batch):
+            params = self.encode(batch)
+            location = posterior.location(params)
+            if not with_stddev:
+                return location
+            return tf.concat([location, posterior.distribution(params).stddev()], axis=-1)
+
+        return self._in_chunks(embedded, x, self.encoder_conditions)
 
     def reconstruct(self, x) -> np.ndarray:
         """Every example encoded and decoded again, without noise: like x."""
