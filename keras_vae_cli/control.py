@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keras_vae_cli._app import RunArgument, SplitOption, app, open_run, quietly, say, usage
+from keras_vae_cli._app import RunArgument, SplitOption, app, open_run, say, usage
 
 RowsOutputOption = Annotated[
     Path, typer.Option(help="A .png grid, a .gif animation, or a .npy array.")
