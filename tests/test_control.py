@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_vae import VAE, likelihoods, pictures
+from keras_vae import VAE, likelihoods, networks, pictures, priors
 from keras_vae.applications import control
 from keras_vae.models._paths import PATHS
 
@@ -223,3 +223,42 @@ def test_the_spread_of_embeddings_stands_behind_them(unconditional):
     x = examples(3)
     z = x @ np.linalg.inv(MIXING)
     close(unconditional.embed(x, with_stddev=True), np.hstack([z, np.full((3, SIZE), STDDEV)]))
+
+
+def test_the_style_is_the_place_in_a_conditional_prior():
+    """A prior that moves with the class: z' = loc' + (z - loc) scale' / scale."""
+    network = networks.conditional({"label": CLASSES}, 2 * SIZE, hidden=())
+    loc, log_variance = rng.normal(size=(2, CLASSES, SIZE)).astype(np.float32)
+    network.layers[-1].set_weights([np.hstack([loc, log_variance]), np.zeros(2 * SIZE)])
+    plain = linear_vae()
+    vae = plain.with_prior(priors.ConditionalNormal(network))
+    x, label, new = examples(3), np.array([0, 1, 2]), np.array([2, 1, 0])
+    batch = {"x": x, "label": label}
+    scale = np.exp(0.5 * log_variance)
+    z = loc[new] + (plain.embed(batch) - loc[label]) * scale[new] / scale[label]
+    close(control.transfer(vae, batch, label=new), z @ MIXING + OFFSETS[new])
+    close(control.transfer(vae, batch, label=label), x)
+    first = {"x": x[1:], "label": label[1:]}
+    shown = control.traversals(vae, first, [2], [-1.0, 2.0])
+    steps = loc[1, 2] + np.array([-1.0, 2.0]) * scale[1, 2] - plain.embed(first)[0, 2]
+    close(shown, [[x[1] + step * MIXING[2] for step in steps]])
+
+
+def test_labels_outside_the_classes_and_continuous_conditions():
+    vae = VAE(
+        *networks.mlp(6, 2, hidden=8, conditions={"label": 3, "angle": (2,)}),
+        likelihood=likelihoods.Bernoulli(),
+    )
+    batch = {
+        "x": np.ones((4, 6), "f"),
+        "label": np.array([0, 1, 2, 2]),
+        "angle": rng.normal(size=(4, 2)).astype(np.float32),
+    }
+    angles = rng.normal(size=(5, 2)).astype(np.float32)
+    grid = control.analogies(vae, batch, label=np.arange(5) % 3, angle=angles)
+    for k in range(5):
+        close(grid[:, k], control.transfer(vae, batch, label=k % 3, angle=angles[k]))
+    with pytest.raises(ValueError, match=r"label in 0 \.\.\. 2.*Received: 3"):
+        control.transfer(vae, batch, label=3, angle=angles[0])
+    with pytest.raises(ValueError, match=r"one value of every condition.*'label': 2, 'angle': 5"):
+        control.analogies(vae, batch, label=[0, 1], angle=angles)
