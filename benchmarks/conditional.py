@@ -146,7 +146,7 @@ def main():
     parser.add_argument("--hidden", type=int, nargs="*", default=[512, 512])
     parser.add_argument("--beta", type=float, default=2.0)
     parser.add_argument("--prior", choices=["normal", "conditional"], default="normal")
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3, help="trainings")
     parser.add_argument("--reader-epochs", type=int, default=6, help="of the classifier")
     parser.add_argument("--output", type=Path, help="JSON file for the results")

@@ -34,8 +34,9 @@ PROBES = {
     "linear": lambda: LogisticRegression(max_iter=300),
     "5-NN": lambda: KNeighborsClassifier(5),
 }
-LABELS = {100: 10, 1000: 5, None: 1}
-"""Number of labels (None is all of them), and how often they are drawn."""
+ALL = 0
+LABELS = {100: 10, 1000: 5, ALL: 1}
+"""Number of labels, and how often they are drawn."""
 
 
 def by_vae(train: np.ndarray, test: np.ndarray, given) -> tuple[np.ndarray, np.ndarray]:
@@ -67,9 +68,22 @@ def by_umap(train: np.ndarray, test: np.ndarray, given) -> tuple[np.ndarray, np.
 CONTESTANTS = {"VAE": by_vae, "PCA": by_pca, "raw pixels": by_pixels, "UMAP": by_umap}
 
 
-def drawn(labels: np.ndarray, number: int | None, seed: int) -> np.ndarray:
+def kept(path: Path, embed, *arguments) -> tuple[np.ndarray, np.ndarray, float]:
+    """Embeddings of the training and the test images and the seconds they took; from the file if it is
+    there.
+    """
+    if not path.exists():
+        begun = time.perf_counter()
+        train, test = embed(*arguments)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, train=train, test=test, seconds=time.perf_counter() - begun)
+    with np.load(path) as arrays:
+        return arrays["train"], arrays["test"], float(arrays["seconds"])
+
+
+def drawn(labels: np.ndarray, number: int, seed: int) -> np.ndarray:
     """Which examples have a label: so many, the same number of each class, or all."""
-    if number is None:
+    if number == ALL:
         return np.arange(len(labels))
     rng = np.random.default_rng(seed)
     classes = np.unique(labels)
@@ -78,7 +92,7 @@ def drawn(labels: np.ndarray, number: int | None, seed: int) -> np.ndarray:
     )
 
 
-def accuracies(z: tuple[np.ndarray, np.ndarray], labels: tuple[np.ndarray, np.ndarray]) -> dict:
+def accuracies(z: list[np.ndarray], labels: tuple[np.ndarray, np.ndarray]) -> dict:
     """Accuracy on the test examples, for every probe, number of labels and draw."""
     scale = z[0].std(axis=0)
     train, test = (part / np.sqrt(np.mean(scale**2)) for part in z)
@@ -120,6 +134,12 @@ def main():
     parser.add_argument("--examples", type=int, help="only the first training images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--umap-python", help="an interpreter with umap-learn")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("embeddings"),
+        help="keeps the embeddings, and goes on from those that are there",
+    )
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     given = parser.parse_args()
 
@@ -130,9 +150,7 @@ def main():
     for name, embed in CONTESTANTS.items():
         if name == "UMAP" and not given.umap_python:
             continue
-        begun = time.perf_counter()
-        z = embed(train, test, given)
-        seconds = time.perf_counter() - begun
+        *z, seconds = kept(given.folder / f"{name}.npz", embed, train, test, given)
         print(f"{name}: embedded in {seconds:.0f} s", file=sys.stderr, flush=True)
         results[name] = {
             "size": z[0].shape[1],

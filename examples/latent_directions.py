@@ -22,10 +22,18 @@ def ink_and_slant(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ink, slant
 
 
-def direction(vae: VAE, images: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """The attribute vector from the tenth of the images with the least to that with the most."""
-    low, high = np.quantile(value, [0.1, 0.9])
-    return control.attribute_vector(vae, images[value >= high], images[value <= low])
+def direction(vae: VAE, images: np.ndarray, labels: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """The attribute vector from the fifth of every digit with the least to that with the most.
+
+    Of every digit, or else more ink would also mean fewer ones and more zeros.
+    """
+    vectors = []
+    for digit in np.unique(labels):
+        low, high = np.quantile(value[labels == digit], [0.2, 0.8])
+        most = images[(labels == digit) & (value >= high)]
+        least = images[(labels == digit) & (value <= low)]
+        vectors.append(control.attribute_vector(vae, most, least))
+    return np.mean(vectors, axis=0)
 
 
 def main(epochs: int, steps: int | None, output: Path):
@@ -42,11 +50,14 @@ def main(epochs: int, steps: int | None, output: Path):
     pictures.save_rows(output / "traversals.gif", rows)
 
     ink, slant = ink_and_slant(test)
-    bold, lean = direction(vae, test, ink), direction(vae, test, slant)
+    labels = mnist.test_labels[:2000]
+    bold, lean = (direction(vae, test, labels, value) for value in (ink, slant))
     amounts = np.linspace(-1, 1, 9)
-    for name, vector in {"bold": bold, "lean": lean, "bold_and_lean": bold + lean}.items():
-        moved = control.apply_attribute(vae, test[:4], vector, amounts)
-        pictures.save_rows(output / f"{name}.png", moved)
+    moved = [
+        control.apply_attribute(vae, test[:3], vector, amounts)
+        for vector in (bold, lean, bold + lean)
+    ]
+    pictures.save_rows(output / "attributes.png", np.concatenate(moved))
 
     for path in ("linear", "spherical"):
         ways = vae.interpolate(test[:4], test[4:8], steps=9, path=path)
