@@ -20,6 +20,7 @@ __all__ = [
     "learning_curves",
     "overview",
     "save",
+    "save_analogies",
     "save_gif",
     "save_png",
     "save_rows",
@@ -250,12 +251,13 @@ def save(
     examples: np.ndarray,
     beside: np.ndarray | None = None,
     value_range: tuple[float, float] = (0.0, 1.0),
+    columns: int | None = None,
 ) -> None:
     """Writes examples as a .png grid (with `beside` above them, row by row) or as a .npy array."""
     check_output(path, examples.shape[1:])
     if Path(path).suffix == ".png":
         grid = (
-            image_grid(examples, value_range=value_range)
+            image_grid(examples, columns, value_range=value_range)
             if beside is None
             else side_by_side(beside, examples, value_range=value_range)
         )
@@ -282,6 +284,21 @@ def save_rows(
     else:
         with _files.replacing(path) as new:
             np.save(new, rows)
+
+
+def save_analogies(
+    path: str | os.PathLike[str],
+    originals: np.ndarray,
+    analogies: np.ndarray,
+    value_range: tuple[float, float] = (0.0, 1.0),
+) -> None:
+    """Writes examples [N, K, *event] as an `analogy_grid` behind their originals, or as a .npy array."""
+    check_output(path, originals.shape[1:])
+    if Path(path).suffix == ".png":
+        save_png(path, analogy_grid(originals, analogies, value_range), scale=2)
+        return
+    with _files.replacing(path) as new:
+        np.save(new, analogies)
 
 
 def overview(path: str | os.PathLike[str], grids: dict[str, np.ndarray]) -> None:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from keras_vae import VAE, likelihoods, networks, pictures, priors
 from keras_vae.applications import control
-from keras_vae.models._paths import PATHS
+from keras_vae.models import PATHS
 
 SIZE, CLASSES = 4, 3
 rng = np.random.default_rng(0)

@@ -5,6 +5,7 @@ dict batch, as in training.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,10 @@ import tensorflow as tf
 
 from keras_vae._parts import check_count
 from keras_vae.evaluation import latent_use
-from keras_vae.models import VAE
+from keras_vae.models import VAE, num_rows
 from keras_vae.models._checks import checked_conditions
 
-__all__ = ["analogies", "apply_attribute", "attribute_vector", "transfer", "traversals"]
+__all__ = ["analogies", "apply_attribute", "attribute_vector", "pairs", "transfer", "traversals"]
 
 _DRAWS = 4096  # from a prior whose moments have no closed form
 
@@ -165,13 +166,42 @@ def traversals(
     return vae.show(z, **{name: value[0] for name, value in conditions.items()})
 
 
+def pairs(vae: VAE, batch, number: int) -> tuple[Any, Any]:
+    """Examples to interpolate between, in their order; of one class where the model is told a label.
+
+    Args:
+        vae: the model.
+        batch: examples [N, *event], or a dict batch.
+        number: of pairs; fewer where there are not as many.
+
+    Returns:
+        The first and the last of every pair, like `batch`.
+    """
+    names = [name for name in vae.labels if name in vae.conditions]
+    classes = (
+        zip(*(batch[name] for name in names), strict=True) if names else [()] * num_rows(batch)
+    )
+    waiting, found = {}, []
+    for row, kind in enumerate(classes):
+        if kind not in waiting:
+            waiting[kind] = row
+        elif len(found) < number:
+            found.append((waiting.pop(kind), row))
+    if not found:
+        raise ValueError(
+            f"A pair takes two examples, of one class each. Received: {num_rows(batch)} examples"
+        )
+    first, last = np.transpose(found)
+    return _rows(batch, first), _rows(batch, last)
+
+
 def _largest(vae: VAE, batch, number: int) -> np.ndarray:
     check_count("traversals", dims=number)
     use = latent_use(vae, batch)
     return np.argsort(-(use.variance if use.rate is None else use.rate), kind="stable")[:number]
 
 
-def _rows(batch, rows: slice):
+def _rows(batch, rows: slice | np.ndarray):
     if isinstance(batch, dict):
         return {name: values[rows] for name, values in batch.items()}
     return batch[rows]

@@ -37,3 +37,4 @@ def arc(a: np.ndarray, b: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 
 PATHS = {"linear": line, "spherical": arc}
+"""The ways by name."""

@@ -6,7 +6,7 @@ import tensorflow_probability as tfp
 from keras_vae._parts import check_count, check_known, register
 from keras_vae.likelihoods import Likelihood
 from keras_vae.models._base import LatentVariableModel
-from keras_vae.models._batches import as_arrays
+from keras_vae.models._batches import as_arrays, num_rows
 from keras_vae.models._checks import (
     are_valid,
     check_batch,
@@ -261,6 +261,16 @@ class VAE(LatentVariableModel):
 
         return _map_rows(show, (noise.numpy(), batch), int(num_samples))
 
+    def generate_like(self, batch, seed=0) -> np.ndarray:
+        """As many new examples as the batch has, under its conditions: `generate` with an example's own.
+
+        Args:
+            batch: examples [N, *event], or a dict with what `conditions` names.
+            seed: as of `generate`.
+        """
+        given = {name: batch[name] for name in self.conditions}
+        return self.generate(num_rows(batch), seed, **given)
+
     def interpolate(self, a, b, steps: int = 8, path: str = "linear", **conditions) -> np.ndarray:
         """A way through latent space from each example of `a` to its partner in `b`.
 
@@ -269,8 +279,8 @@ class VAE(LatentVariableModel):
                 in `conditions`.
             steps: number of points on each way, both ends included; at least 2.
             path: "linear", the straight line, or "spherical": the direction turns on a great circle
-                at constant speed and the length changes evenly, so that no point is nearer to the
-                prior's mean than its ends. Under N(0, I) in many dimensions the middle of a line is
+                at constant speed and the length changes evenly, so that no point is
+                nearer to zero than the nearer of its ends. Under N(0, I) in many dimensions the middle of a line is
                 too short to be a sample; an arc is not.
             **conditions: for a conditional model, one value for all or [N, ...], by input name: what
                 all the points of a way are decoded under.
@@ -305,7 +315,7 @@ class VAE(LatentVariableModel):
     def _in_chunks(self, function, x, asked):
         batch = as_arrays(x)
         check_batch(self, batch, asked)
-        return _map_rows(function, batch, len(batch["x"] if isinstance(batch, dict) else batch))
+        return _map_rows(function, batch, num_rows(batch))
 
     # Checks.
 

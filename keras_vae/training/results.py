@@ -15,6 +15,7 @@ from keras_vae._parts import check_known
 from keras_vae.data import Splits
 from keras_vae.evaluation import LogLikelihood, latent_use, log_likelihood
 from keras_vae.export import FORMATS, QUANTIZATIONS, Parity, export
+from keras_vae.models import num_rows
 from keras_vae.training.run import Run
 
 _COST_EXAMPLES = 1000  # to measure the cost of quantisation on
@@ -70,7 +71,7 @@ def _or_none(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def examples(splits: Splits, split: str, limit: int | None = None) -> np.ndarray:
+def examples(splits: Splits, split: str, limit: int | None = None) -> Any:
     """The first examples of a split; all of them without a limit, or where there are fewer."""
     check_known("split", split, splits.stored)
     if limit is not None and limit < 1:
@@ -97,9 +98,49 @@ def evaluate_run(
     return Evaluation(
         estimate=estimate,
         terms={term: terms[term] for term in run.model.objective.terms},
-        active_units=latent_use(run.model, x).num_active if len(x) > 1 else None,
+        active_units=latent_use(run.model, x).num_active if num_rows(x) > 1 else None,
         about={"split": split, "sha256": run.data.fingerprints[split], "seed": seed},
     )
+
+
+def class_number(run: Run, name: str) -> int:
+    """The number of a class of a run with the condition "label", from its number or its name."""
+    num_classes = run.model.labels.get("label")
+    if num_classes is None:
+        raise ValueError(
+            f"{run.path} was trained without labels, so no class can be asked for. `keras-vae train "
+            "--condition label` trains with them."
+        )
+    if not name.isdecimal():
+        check_known("class", name, run.data.classes)
+        return run.data.classes.index(name)
+    if int(name) >= num_classes:
+        raise ValueError(f"The classes have the numbers 0 to {num_classes - 1}. Received: {name}")
+    return int(name)
+
+
+def generate_run(
+    run: Run, num_samples: int, *, label: int | None = None, seed=0
+) -> tuple[np.ndarray, int | None]:
+    """New examples of a run's model.
+
+    A run with the condition "label" gives those of one class, or, without a label, of all classes, the
+    same number of each, at least `num_samples` together; one with another condition, examples under
+    the conditions of its first test examples.
+
+    Returns:
+        The examples [N, *event], and how many belong in a row of a grid, if that matters.
+    """
+    model = run.model
+    if label is not None:
+        return model.generate(num_samples, seed, label=label), None
+    if num_classes := model.labels.get("label"):
+        of_each = math.ceil(num_samples / num_classes)
+        labels = np.repeat(np.arange(num_classes), of_each)
+        return model.generate(len(labels), seed, label=labels), of_each
+    if model.conditions:
+        return model.generate_like(examples(run.data, "test", num_samples), seed), None
+    return model.generate(num_samples, seed), None
 
 
 def check_embed_output(output: str | os.PathLike[str]) -> None:
