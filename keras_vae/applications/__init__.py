@@ -1,3 +1,8 @@
 """What people use a VAE for, each as a few lines: scikit-learn's interface where it has one, the
 Keras model underneath.
 """
+
+from keras_vae.applications import control
+from keras_vae.applications.embedding import Embedder
+
+__all__ = ["Embedder", "control"]
