@@ -12,6 +12,7 @@ MAKES = {
     "quickstart.py": ["quickstart/samples.png", "quickstart/export/model.tflite"],
     "conditional_digits.py": ["digits.png"],
     "parts_of_your_own.py": ["combination.keras"],
+    "latent_size.py": ["latent_size/search.png", "latent_size/report.md"],
 }
 
 

@@ -289,13 +289,16 @@ class SearchResult:
                         capsize=3,
                         label=setting if is_complete else "stopped early",
                     )
-            ax.axvline(self.recommended.latent_dim, color="0.5", linestyle=":")
+            ax.axvline(
+                self.recommended.latent_dim, color="0.5", linestyle=":", label="recommended size"
+            )
             ax.set_xscale("log", base=2)
             ax.set_xticks(self.plan.latent_dims, [str(size) for size in self.plan.latent_dims])
             ax.minorticks_off()
             ax.set(xlabel="latent dimensions", ylabel=label)
             ax.grid(alpha=0.3)
-        axes[0].axhline(self.best.mean(), color="0.5", linewidth=0.8)
+        best = "best (bars: standard error of the difference to it)"
+        axes[0].axhline(self.best.mean(), color="0.5", linewidth=0.8, label=best)
         axes[0].legend(fontsize=8)
         figure.suptitle(f"recommended: {_dims(self.recommended)}", fontsize=11)
         pictures._save(figure, path)

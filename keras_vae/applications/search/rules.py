@@ -55,4 +55,5 @@ def falls_behind(
     epoch = len(history)
     if epoch < first or len(finished) < _FEWEST:
         return False
-    return min(history) > np.median([min(other[:epoch]) for other in finished]) + margin
+    median = np.median([min(other[:epoch]) for other in finished])
+    return bool(min(history) > median + margin)

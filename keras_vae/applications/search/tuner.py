@@ -1,12 +1,15 @@
 """The runs of a search, one after the other, as trials of KerasTuner."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
+import tensorflow as tf
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -43,11 +46,26 @@ def run_trials(folder: Path, plan: Plan, splits: Splits, console: Console) -> li
     tuner = _Tuner(oracle, directory=folder, project_name="keras_tuner", overwrite=True)
     tuner.prepare(folder / "runs", plan, splits, bar)
     try:
-        with bar:
+        with bar, _new_models():
             tuner.search(verbose=0)
     except keras_tuner.errors.FatalError as error:
         raise error.__cause__ or error from None
     return tuner.trials()
+
+
+@contextlib.contextmanager
+def _new_models() -> Iterator[None]:
+    """Holds back TensorFlow's warning of functions traced over and over: every run has its own model."""
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return "triggered tf.function retracing" not in record.getMessage()
+
+    logger = tf.get_logger()
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
 
 
 class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
