@@ -15,8 +15,9 @@ from rich.console import Console
 from keras_vae import _files
 from keras_vae.applications.search.measures import Measures, linear_probe
 from keras_vae.applications.search.plan import Plan
-from keras_vae.applications.search.result import SearchResult, Trial
+from keras_vae.applications.search.result import SearchResult
 from keras_vae.applications.search.rules import difference, falls_behind
+from keras_vae.applications.search.trial import Trial
 from keras_vae.applications.search.tuner import run_trials
 from keras_vae.data import Splits
 from keras_vae.data.sources import absolute

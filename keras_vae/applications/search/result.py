@@ -2,82 +2,18 @@
 
 import dataclasses
 import math
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib.figure
-import numpy as np
 import pandas as pd
 
-from keras_vae import _files, pictures, reports
-from keras_vae.applications.search.measures import Measures
+from keras_vae import _files, reports
+from keras_vae.applications.search import picture
 from keras_vae.applications.search.plan import Plan, in_words
 from keras_vae.applications.search.rules import difference
+from keras_vae.applications.search.trial import Trial
 from keras_vae.training import Recipe
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Trial:
-    """A point of the grid: its runs, one for every seed, and what they reached.
-
-    Attributes:
-        recipe: of the first run.
-        runs: the run folders.
-        measures: what each reached; None: it diverged.
-    """
-
-    recipe: Recipe
-    runs: tuple[Path, ...]
-    measures: tuple[Measures | None, ...]
-
-    @property
-    def latent_dim(self) -> int:
-        return self.recipe.latent_dim
-
-    @property
-    def setting(self) -> str:
-        """All but the size, in words: network, hidden layers, beta."""
-        hidden = "" if self.recipe.hidden is None else f" {in_words(self.recipe.hidden)}"
-        return f"{self.recipe.network}{hidden}, beta {self.recipe.beta:g}"
-
-    @property
-    def status(self) -> str:
-        """Either "complete", or "pruned": a run was stopped early, or "diverged": there are no numbers."""
-        if None in self.measures:
-            return "diverged"
-        return "pruned" if any(m.is_pruned for m in self._reached) else "complete"
-
-    @property
-    def negative_elbo(self) -> np.ndarray:
-        """Of every run and example, nats, float64 [R, N]; NaN, [R, 1], where a run diverged."""
-        if None in self.measures:
-            return np.full([len(self.measures), 1], math.nan)
-        return np.stack([m.negative_elbo for m in self._reached])
-
-    def mean(self, measure: str = "mean") -> float:
-        """A field of `Measures`, mean over the runs; of "mean", the negative ELBO, nats."""
-        if None in self.measures:
-            return math.nan
-        return float(np.mean([getattr(m, measure) for m in self._reached]))
-
-    @property
-    def epochs(self) -> int:
-        """Epochs that were run, the fewest of the runs; 0 where one diverged."""
-        return min((len(m.history) if m else 0) for m in self.measures)
-
-    @property
-    def _reached(self) -> list[Measures]:
-        return [m for m in self.measures if m is not None]
-
-
-_PANELS = {
-    "negative ELBO (nats)": "mean",
-    "rate (nats)": "rate",
-    "active units": "active_units",
-    "linear probe (accuracy)": "accuracy",
-}
 
 
 class SearchResult:
@@ -154,7 +90,7 @@ class SearchResult:
         chosen, best, num_examples = self.recommended, self.best, self.best.negative_elbo.shape[1]
         over = f"over the same {num_examples:,} validation examples"
         if chosen is best:
-            text = f"{_dims(chosen)}: the best bound, {best.mean():.2f} nats"
+            text = f"{chosen.size}: the best bound, {best.mean():.2f} nats"
             if smaller := self._next_smaller():
                 nats, error = self.behind(smaller)
                 text += (
@@ -166,7 +102,7 @@ class SearchResult:
         else:
             nats, error = self.behind(chosen)
             text = (
-                f"{_dims(chosen)}: the smallest size whose bound is within one standard error of the best. It is "
+                f"{chosen.size}: the smallest size whose bound is within one standard error of the best. It is "
                 f"{chosen.mean():.2f} nats, and the best, with {best.latent_dim}"
                 f"{'' if best.setting == chosen.setting else f' and {best.setting}'}, is {best.mean():.2f}: "
                 f"{nats:.2f} ± {error:.2f} nats behind, {over}."
@@ -244,7 +180,7 @@ class SearchResult:
     def write(self) -> None:
         """Writes `trials.csv`, `search.png` and `report.md`."""
         _files.write(self.path / "trials.csv", self.table.to_csv(index=False))
-        self.plot(self.path / "search.png")
+        picture.plot(self, self.path / "search.png")
         run = self.recommended.runs[0].relative_to(self.path)
         sections = [
             f"# {self.plan.recipe.data}: how many latent dimensions?",
@@ -261,51 +197,6 @@ class SearchResult:
             f"```sh\n{self.command} --output NEW_FOLDER\n```",
         ]
         _files.write(self.path / "report.md", "\n\n".join(sections) + "\n")
-
-    def plot(self, path: str | os.PathLike[str]) -> None:
-        """Plots bound, rate, active units and accuracy against the latent size as a PNG file."""
-        figure = matplotlib.figure.Figure(figsize=(10, 6.4), layout="constrained")
-        axes = figure.subplots(2, 2).ravel()
-        for ax, (label, measure) in zip(axes, _PANELS.items(), strict=True):
-            for number, setting in enumerate(dict.fromkeys(t.setting for t in self.trials)):
-                colour = f"C{number}"
-                for status in ("complete", "pruned"):
-                    shown = [
-                        (trial.latent_dim, trial.mean(measure), self.behind(trial)[1])
-                        for trial in self.trials
-                        if (trial.setting, trial.status) == (setting, status)
-                    ]
-                    if not shown:
-                        continue
-                    sizes, values, errors = zip(*shown, strict=True)
-                    is_complete = status == "complete"
-                    ax.errorbar(
-                        sizes,
-                        values,
-                        yerr=errors if ax is axes[0] else None,
-                        fmt="o-" if is_complete else "o",
-                        color=colour,
-                        markerfacecolor=colour if is_complete else "white",
-                        capsize=3,
-                        label=setting if is_complete else "stopped early",
-                    )
-            ax.axvline(
-                self.recommended.latent_dim, color="0.5", linestyle=":", label="recommended size"
-            )
-            ax.set_xscale("log", base=2)
-            ax.set_xticks(self.plan.latent_dims, [str(size) for size in self.plan.latent_dims])
-            ax.minorticks_off()
-            ax.set(xlabel="latent dimensions", ylabel=label)
-            ax.grid(alpha=0.3)
-        best = "best (bars: standard error of the difference to it)"
-        axes[0].axhline(self.best.mean(), color="0.5", linewidth=0.8, label=best)
-        axes[0].legend(fontsize=8)
-        figure.suptitle(f"recommended: {_dims(self.recommended)}", fontsize=11)
-        pictures._save(figure, path)
-
-
-def _dims(trial: Trial) -> str:
-    return f"{trial.latent_dim} latent dimension{'s' * (trial.latent_dim > 1)}"
 
 
 def train_command(recipe: Recipe) -> str:

@@ -21,8 +21,9 @@ def difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
         mean, standard error.
 
     Example:
-        >>> difference(np.array([[1.0, 3.0, 5.0]]), np.array([[0.0, 3.0, 3.0]]))
-        (1.0, 0.5773502691896258)
+        >>> nats, error = difference(np.array([[1.0, 3.0, 5.0]]), np.array([[0.0, 3.0, 3.0]]))
+        >>> print(f"{nats:.2f} ± {error:.2f}")
+        1.00 ± 0.58
     """
     d = a - b
     variance = np.var(d.mean(axis=0), ddof=1) / d.shape[1]

@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from keras_vae.applications.search.measures import Measures, measure
 from keras_vae.applications.search.plan import Plan
-from keras_vae.applications.search.result import Trial
 from keras_vae.applications.search.rules import falls_behind
+from keras_vae.applications.search.trial import Trial
 from keras_vae.data import Splits
 from keras_vae.training import TrainingDiverged, resume, train
 
