@@ -214,7 +214,7 @@ def test_what_was_stopped_early_or_diverged_is_shown_and_never_recommended(tmp_p
     assert found.recommended.latent_dim == 8
     assert list(found.table["status"]) == ["diverged", "pruned", "complete"]
     assert np.isnan(found.table["negative_elbo"][0])
-    assert [row[-1] for row in found.cells()[1]] == ["diverged", "stopped early", "recommended"]
+    assert [row[-1] for row in found.cells()[1]] == ["diverged", "stopped", "chosen"]
     picture.plot(found, tmp_path / "search.png")
     with pytest.raises(RuntimeError, match="diverged"):
         result(trial(2, HARD, diverged=True))
@@ -375,6 +375,28 @@ def test_a_complete_search_writes_its_report_again(whole, tmp_path):
     assert table == (whole[0] / "trials.csv").read_bytes()
     (output / "runs" / "latent_dim=2" / "search.npz").write_bytes(b"damaged")
     with pytest.raises(ValueError, match=r"search.npz is damaged.*Take it away"):
+        search.resume(output, console=Console(quiet=True))
+
+
+def test_a_run_that_diverges_is_a_row_and_any_other_error_ends_the_search(
+    whole, tmp_path, monkeypatch
+):
+    output = tmp_path / "sizes"
+    shutil.copytree(whole[0], output)
+    (output / "runs" / "latent_dim=1" / "search.npz").unlink()
+
+    def diverging(folder, **_):
+        raise training.TrainingDiverged(Run(folder), 1, "the loss")
+
+    monkeypatch.setattr(tuner, "resume", diverging)
+    table = search.resume(output, console=Console(quiet=True)).table
+    assert list(table["status"]) == ["diverged", "complete"]
+
+    def broken(folder, **_):
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(tuner, "resume", broken)
+    with pytest.raises(MemoryError, match="too large"):
         search.resume(output, console=Console(quiet=True))
 
 

@@ -156,12 +156,12 @@ class SearchResult:
     def cells(self) -> tuple[list[str], list[list[str]]]:
         """The table for people: names of columns, rows."""
         header = ["size", "-ELBO", "behind the best", "rate", "active", "probe", "epochs", ""]
-        marks = {"pruned": "stopped early", "diverged": "diverged", "complete": ""}
+        marks = {"pruned": "stopped", "diverged": "diverged", "complete": ""}
         rows = []
         for trial in self.trials:
             (nats, error), probed = self.behind(trial), trial.mean("accuracy")
             is_best = trial is self.best
-            mark = "recommended" if trial is self.recommended else marks[trial.status]
+            mark = "chosen" if trial is self.recommended else marks[trial.status]
             rows.append(
                 [
                     *([trial.setting] if self._has_settings else []),
@@ -183,7 +183,7 @@ class SearchResult:
         picture.plot(self, self.path / "search.png")
         run = self.recommended.runs[0].relative_to(self.path)
         sections = [
-            f"# {self.plan.recipe.data}: how many latent dimensions?",
+            f"# {Path(self.plan.recipe.data).name}: how many latent dimensions?",
             f"**{self.reason}**",
             *self.remarks,
             "![negative ELBO, rate, active units and probe accuracy against the size](search.png)",
@@ -191,7 +191,7 @@ class SearchResult:
             "Nats per example on the validation set, lower is better; rate and -ELBO with beta = 1, whatever the "
             "beta of training. Behind the best: mean difference to the best over the same examples, ± its "
             "(paired) standard error. Active: dimensions whose posterior mean has a variance above 0.01. Probe: "
-            "accuracy of a logistic regression from the posterior means to the labels. Stopped early: its bound "
+            "accuracy of a logistic regression from the posterior means to the labels. Stopped: early, because its bound "
             "was above the median, at the same epoch, of the runs before it; its numbers are of that epoch.",
             f"The recommended model is trained: `keras-vae evaluate {self.path / run}`. To train it anew:",
             f"```sh\n{self.command} --output NEW_FOLDER\n```",

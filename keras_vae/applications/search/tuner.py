@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,6 @@ def run_trials(folder: Path, plan: Plan, splits: Splits, console: Console) -> li
         objective=keras_tuner.Objective(_MONITOR, "min"),
         hyperparameters=plan.space.copy(),
         seed=1,  # a grid is walked in order, and draws nothing
-        max_consecutive_failed_trials=len(plan.grid) + 1,
     )
     tuner = _Tuner(oracle, directory=folder, project_name="keras_tuner", overwrite=True)
     tuner.prepare(folder / "runs", plan, splits, bar)
@@ -77,18 +77,23 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         self.task = bar.add_task("", total=len(plan.grid) * plan.recipe.epochs)
 
     def run_trial(self, trial, *fit_args, **fit_kwargs):
-        values = trial.hyperparameters.values
+        try:
+            return self._run(trial.hyperparameters.values)
+        except Exception as error:  # KerasTuner would take it for the trial's, and go on
+            raise keras_tuner.errors.FatalError(str(error)) from error
+
+    def _run(self, values: Mapping[str, Any]) -> dict[str, float]:
         name = self.plan.name_of(values)
         self.bar.update(self.task, description=name)
         try:
             reached = self._measures(self.runs / name, values)
+            told = str(reached)
         except TrainingDiverged as error:
-            self._end(name, None, error)
-            raise keras_tuner.errors.FailedTrialError(str(error)) from error
-        except Exception as error:  # KerasTuner would take it for the trial's, and go on
-            raise keras_tuner.errors.FatalError(str(error)) from error
-        self._end(name, reached, reached)
-        return {_MONITOR: reached.mean, "rate": reached.rate, "active_units": reached.active_units}
+            reached, told = None, str(error)
+        self.reached[name] = reached
+        self.bar.update(self.task, completed=len(self.reached) * self.plan.recipe.epochs)
+        self.bar.console.print(f"{name}: {told}", markup=False, highlight=False, soft_wrap=True)
+        return {_MONITOR: math.inf if reached is None else reached.mean}
 
     def _measures(self, folder: Path, values: Mapping[str, Any]) -> Measures:
         if reached := Measures.read(folder):
@@ -102,11 +107,6 @@ class _Tuner(keras_tuner.engine.base_tuner.BaseTuner):
         reached = measure(run, self.splits, self.plan.limit, is_pruned=is_pruned)
         reached.write(folder)
         return reached
-
-    def _end(self, name: str, reached: Measures | None, what: object) -> None:
-        self.reached[name] = reached
-        self.bar.update(self.task, completed=len(self.reached) * self.plan.recipe.epochs)
-        self.bar.console.print(f"{name}: {what}", markup=False, highlight=False, soft_wrap=True)
 
     def falls_behind(self, history: Sequence[float]) -> bool:
         """Whether a run with that validation history is to be stopped."""
