@@ -126,3 +126,25 @@ def rows(cells, *header: str) -> Table:
     for row in cells:
         table.add_row(*(Text(str(cell)) for cell in row))
     return table
+
+
+def given_options(context: typer.Context, besides: tuple[str, ...]) -> list[str]:
+    """The options that were given on the command line, besides some."""
+    return [
+        f"--{name.replace('_', '-')}"
+        for name in context.params
+        if name not in besides and context.get_parameter_source(name).name == "COMMANDLINE"  # pyright: ignore[reportOptionalMemberAccess]
+    ]
+
+
+def sizes(option: str, text: str) -> tuple[int, ...]:
+    """Positive whole numbers with commas; an error of usage otherwise."""
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 1:
+        raise typer.BadParameter(
+            f"{option} takes positive numbers with commas, as in 512,256. Received: {text}"
+        )
+    return numbers
