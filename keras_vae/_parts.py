@@ -119,6 +119,16 @@ def check_positive(owner: str, *, or_zero: bool = False, **values: Any):
             )
 
 
+def check_finite(owner: str, **values: Any):
+    """Raises `ValueError` for the first value that is not a finite number, or a sequence of them."""
+    for name, value in values.items():
+        if not np.isfinite(np.asarray(value, np.float64)).all():
+            raise ValueError(
+                f'Invalid value received for argument "{name}" of {owner}. Expected finite numbers. '
+                f"Received: {value!r}"
+            )
+
+
 def check_count(owner: str, least: int = 1, **values):
     """Raises `ValueError` for the first value that is not an integer of at least `least`."""
     for name, value in values.items():

@@ -271,8 +271,8 @@ class LatentVariableModel(keras.Model, abc.ABC):
             if _UNFIT not in str(error):
                 raise
             raise ValueError(
-                "A batch of the data set holds NaN or infinite values, in x or in a condition, or values "
-                f"outside the support. {self.data_needed}"
+                "A batch of the data set holds NaN or infinite values, in x or in a condition, values outside "
+                f"the support, or labels outside the classes. {self.data_needed}"
             ) from None
 
     # Keras life cycle.
