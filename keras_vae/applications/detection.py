@@ -44,7 +44,8 @@ class Threshold:
 
         A new normal example, exchangeable with those, then lies above with probability at most
         `rate` (split conformal prediction), whatever the distribution of the scores. Given the n
-        scores, the rate is Beta(n + 1 - k, k) distributed, whence the interval.
+        scores, the rate is Beta(n + 1 - k, k) distributed, whence the interval. (The value is put as
+        much above that score as another runtime may round it up by.)
 
         Args:
             scores: float [n].
@@ -56,7 +57,7 @@ class Threshold:
 
         Example:
             >>> threshold = Threshold.of(np.arange(1.0, 100.0), false_positive_rate=0.1)
-            >>> threshold.value
+            >>> round(threshold.value, 2)
             90.0
             >>> [round(end, 3) for end in threshold.interval]
             [0.05, 0.166]
@@ -82,10 +83,12 @@ class Threshold:
                 "for a higher rate."
             )
         k = n + 1 - above
+        at, *beyond = np.sort(scores)[k - 1 : k + 1]
+        rounding = 1e-5 * max(1.0, abs(at))  # what another runtime may be off by
         tail = (1.0 - confidence) / 2.0
         low, high = stats.beta(above, k).ppf([tail, 1.0 - tail])
         return cls(
-            value=float(np.partition(scores, k - 1)[k - 1]),
+            value=float(min([at + rounding, *((at + score) / 2 for score in beyond)])),
             false_positive_rate=float(false_positive_rate),
             interval=(float(low), float(high)),
             confidence=float(confidence),
@@ -125,13 +128,9 @@ class Detector:
         """The seed with which the exported `score` gives what this detector gives, two words."""
         return as_seed(self.score.seed).numpy().tolist()
 
-    def of_batch(self, batch, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Outputs for the signature `score`, float32 [B] each; `seed` is int32 [2]."""
-        scores = self.score.of_batch(batch, self.score.noise_of(seed))
-        return {
-            "anomaly_score": scores,
-            "is_anomaly": tf.cast(scores > np.float32(self.threshold.value), tf.float32),
-        }
+    def of_batch(self, batch, seed: tf.Tensor) -> tf.Tensor:
+        """The score of every row of a batch of tensors, float32 [B]; `seed` is int32 [2]."""
+        return self.score.of_batch(batch, self.score.noise_of(seed))
 
     def to_json(self) -> dict[str, Any]:
         """The score and the threshold in words and numbers, for the metadata of an export."""

@@ -20,7 +20,7 @@ from keras_vae.noise import as_seed, normals
 
 __all__ = ["SCORES", "AnomalyScore", "Score", "anomaly_scores", "attributions"]
 
-Statistics: TypeAlias = dict[str, np.ndarray]
+Statistics: TypeAlias = dict[str, Any]  # arrays and numbers of NumPy's
 
 _ROWS = 256  # at once; every pass has as many, padded, so that a row meets the same arithmetic
 _NUMBERS_PER_PASS = 2**23  # in the decoder's widest layer: what bounds the memory
@@ -341,10 +341,11 @@ def attributions(vae: VAE, x, *, num_samples: int = 32, seed=0) -> np.ndarray:
 
     def surprise(batch, noise):
         z = vae.now(vae.posterior).transform(vae.encode(batch), noise[:, tf.newaxis])
-        params = tf.cast(vae.decode_params(z, batch), tf.float32)
-        x, observed = _values(batch)
-        log_prob = tf.reduce_mean(vae.now(vae.likelihood).elementwise(params).log_prob(x), axis=0)
-        return tf.where(observed, -log_prob, 0.0)
+        entries = batch if isinstance(batch, dict) else {"x": batch}
+        log_prob = vae.now(vae.likelihood).log_prob_by_element(
+            vae.decode_params(z, batch), entries["x"], entries.get("mask")
+        )
+        return -tf.reduce_mean(log_prob, axis=0)
 
     noise = AnomalyScore(vae=vae, num_samples=num_samples, seed=seed).noise
     return _in_chunks(vae, tf.function(surprise), x, noise)
@@ -380,7 +381,6 @@ def _in_chunks(vae: VAE, function: Callable[..., tf.Tensor], x, noise: np.ndarra
     vae.check_batch(batch)
     most = max(1, _NUMBERS_PER_PASS // (len(noise) * vae.widest_layer))
     rows = min(_ROWS, 2 ** int(np.log2(most)))
-    noise = tf.constant(noise)
     num_rows = len(batch["x"] if isinstance(batch, dict) else batch)
 
     def chunk(start):
@@ -390,6 +390,6 @@ def _in_chunks(vae: VAE, function: Callable[..., tf.Tensor], x, noise: np.ndarra
                 np.pad(part, [(0, rows - len(part))] + [(0, 0)] * (array.ndim - 1), "edge")
             )
 
-        return np.asarray(function(tf.nest.map_structure(of, batch), noise))
+        return np.asarray(function(tf.nest.map_structure(of, batch), tf.constant(noise)))
 
     return np.concatenate([chunk(start) for start in range(0, num_rows, rows)])[:num_rows]
