@@ -1,5 +1,6 @@
 """Commands that train a run and say what it is."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,7 @@ def train(
         str,
         typer.Option(
             help="mnist, tfds:NAME, a folder of IDX files, of images or of TFRecord or ArrayRecord shards, or a "
-            ".npy or .npz file."
+            ".npy, .npz, .csv or .parquet file."
         ),
     ] = "mnist",
     stream: Annotated[
@@ -40,7 +41,20 @@ def train(
     ] = False,
     protocol: Annotated[
         str | None,
-        typer.Option(help="grey, dynamic, static or raw; the source's own by default."),
+        typer.Option(help="grey, dynamic, static, raw or table; the source's own by default."),
+    ] = None,
+    column_type: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of a table: NAME=TYPE for a column that is not what it looks like; real, integer, binary, "
+            "categorical or skip. May be repeated."
+        ),
+    ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(
+            help="What the networks are told beside x: label, or the image as downscaled-2 or downscaled-4."
+        ),
     ] = None,
     network: Annotated[str, typer.Option(help="mlp or conv.")] = "mlp",
     hidden: Annotated[
@@ -57,7 +71,9 @@ def train(
             "categorical; what suits the protocol by default."
         ),
     ] = None,
-    prior: Annotated[str, typer.Option(help="normal or mixture.")] = "normal",
+    prior: Annotated[
+        str, typer.Option(help="normal, mixture or (with a condition) conditional-normal.")
+    ] = "normal",
     num_components: Annotated[
         int, typer.Option(min=1, help="Components of the mixture prior.")
     ] = 50,
@@ -132,6 +148,8 @@ def train(
                 data=data,
                 stream=stream,
                 protocol=protocol,
+                column_types=_column_types(column_type or ()),
+                condition=condition,
                 network=network,
                 hidden=_sizes(hidden),
                 activation=activation,
@@ -179,6 +197,18 @@ def _sizes(text: str | None) -> tuple[int, ...] | None:
             f"--hidden takes positive numbers with commas, as in 512,256. Received: {text}"
         )
     return sizes
+
+
+def _column_types(given: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for word in given:
+        name, _, kind = word.rpartition("=")
+        if not name or not kind:
+            raise typer.BadParameter(
+                f"--column-type takes NAME=TYPE, as in code=categorical. Received: {word}"
+            )
+        pairs.append((name, kind))
+    return tuple(pairs)
 
 
 @app.command()

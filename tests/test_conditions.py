@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from keras_vae import VAE, export, likelihoods, networks, priors
+from keras_vae import VAE, data, export, likelihoods, networks, priors, training
+from keras_vae.training import loop
 
 CONDITIONS = {"label": 3, "angle": (2,)}
 
@@ -113,3 +114,95 @@ def test_exported_files_take_the_label(tmp_path, with_prior):
 def test_conditions_need_names_of_their_own(name):
     with pytest.raises(ValueError, match="name of its own"):
         networks.mlp(6, 2, conditions={name: 3})
+
+
+def digits(labels):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (60, 4, 4)).astype(np.uint8)
+    return data.from_arrays(images, train_labels=labels, batch_size=8, condition="label")
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (np.arange(60) % 3, ("0", "1", "2")),
+        (np.array(["cat", "dog", "ox"])[np.arange(60) % 3], ("cat", "dog", "ox")),
+    ],
+)
+def test_batches_carry_the_label_of_each_example(labels, classes):
+    splits = digits(labels)
+    assert splits.classes == classes
+    assert splits.conditions == {"label": 3}
+    images = splits.stored["train"].values / np.float32(255)
+    batch = next(iter(splits.train))
+    for x, label in zip(batch["x"].numpy(), batch["label"].numpy(), strict=True):
+        where = int(np.argmin(np.abs(images - x).sum(axis=(1, 2, 3))))
+        assert classes[label] == str(splits.train_labels[where])
+    seen = np.concatenate([each["label"] for each in splits.validation])
+    assert [classes[label] for label in seen] == list(map(str, splits.validation_labels))
+    assert splits.examples("test", 2)["label"].shape == (2,)
+
+
+def test_an_image_at_a_quarter_of_its_size_is_the_mean_of_its_pixels():
+    rng = np.random.default_rng(0)
+    images = rng.random((60, 8, 8, 1)).astype(np.float32)
+    splits = data.from_arrays(images, batch_size=8, condition="downscaled-4")
+    assert splits.conditions == {"low": (2, 2, 1)}
+    batch = splits.examples("test")
+    expected = batch["x"].reshape(-1, 2, 4, 2, 4, 1).mean(axis=(2, 4))
+    np.testing.assert_allclose(batch["low"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: digits(None), "at least two classes"),
+        (lambda: digits(np.zeros(60)), "at least two classes"),
+        (
+            lambda: data.from_arrays(np.zeros((60, 9, 9)), batch_size=8, condition="downscaled-2"),
+            "multiples of 2",
+        ),
+        (lambda: data.load("mnist", condition="lable"), "Did you mean 'label'"),
+        (
+            lambda: data.from_arrays(
+                np.zeros((60, 4)), np.zeros((2, 4)), batch_size=8, condition="label",
+                train_labels=np.arange(60) % 2, test_labels=np.array([1, 2]),
+            ).examples("test"),
+            "no training example has",
+        ),
+    ],
+)  # fmt: skip
+def test_data_without_what_the_condition_needs_are_refused(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
+def test_a_run_under_a_condition_goes_on_as_if_never_stopped(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {"x_train": rng.integers(0, 256, (80, 4, 4)).astype(np.uint8)}
+    np.savez(tmp_path / "d.npz", **arrays, y_train=np.arange(80) % 3)
+    recipe = training.Recipe(
+        data=str(tmp_path / "d.npz"), condition="label", prior="conditional-normal", hidden=(8,),
+        latent_dim=2, epochs=3, batch_size=16, jit_compile=False,
+    )  # fmt: skip
+    whole = training.train(recipe, tmp_path / "whole")
+
+    class Stop(Exception):
+        pass
+
+    with pytest.MonkeyPatch.context() as patch:
+        real = loop._HistoryFile.on_epoch_end
+
+        def until_the_second(self, epoch, logs=None):
+            if epoch == 1:
+                raise Stop
+            real(self, epoch, logs)
+
+        patch.setattr(loop._HistoryFile, "on_epoch_end", until_the_second)
+        with pytest.raises(Stop):
+            training.train(recipe, tmp_path / "halved")
+    halved = training.resume(tmp_path / "halved")
+    for a, b in zip(whole.model.get_weights(), halved.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert whole.history() == halved.history()
+    assert (tmp_path / "whole/samples.png").exists()

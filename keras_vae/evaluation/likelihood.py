@@ -8,7 +8,7 @@ import tensorflow as tf
 from rich.progress import track
 
 from keras_vae._parts import check_count
-from keras_vae.models import LatentVariableModel
+from keras_vae.models import LatentVariableModel, x_of
 from keras_vae.noise import as_seed, threefry
 
 _ROWS_PER_PASS = 10_000  # decoded at once
@@ -123,7 +123,7 @@ def log_likelihood(
     batches, num_batches = _batches(data, batch_size)
     for number, batch in enumerate(_with_bar(batches, num_batches, progress)):
         model.check_batch(batch)
-        x = batch["x"] if isinstance(batch, dict) else batch
+        x = x_of(batch)
         num_dimensions, num_rows = math.prod(x.shape[1:]), len(x)
         full = tf.nest.map_structure(lambda array: _padded(array, batch_size), batch)
         chunks = [

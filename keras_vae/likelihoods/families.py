@@ -379,7 +379,8 @@ class Categorical(Likelihood, Configurable):
 
     def features(self, x):
         one_hot = tf.one_hot(tf.cast(x, tf.int32), self.num_categories)
-        size = self.features_size(x.shape.as_list()[-1])
+        shape: Any = x.shape
+        size = self.features_size(shape[-1])
         return tf.reshape(one_hot, tf.concat([tf.shape(x)[:-1], [size]], axis=0))
 
     def features_size(self, channels):

@@ -21,6 +21,7 @@ from keras_vae.models._batches import (
     batch_of,
     check_length,
     is_endless,
+    x_of,
 )
 from keras_vae.sampling import Sampling
 
@@ -150,8 +151,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
                 f"{name_of(self.objective)} returned the terms {sorted(terms)} and declares "
                 f"{sorted(self._term_means)}. They have to be the same."
             )
-        x = batch["x"] if isinstance(batch, dict) else batch
-        num_examples = tf.cast(tf.shape(x)[0], tf.float32)
+        num_examples = tf.cast(tf.shape(x_of(batch))[0], tf.float32)
         for term, value in terms.items():
             counted = tf.where(num_examples > 0, value, 0.0)  # a replica may be left without rows
             self._term_means[term].update_state(counted, sample_weight=num_examples)

@@ -6,7 +6,7 @@ import tensorflow_probability as tfp
 from keras_vae._parts import check_count, register
 from keras_vae.likelihoods import Likelihood
 from keras_vae.models._base import LatentVariableModel
-from keras_vae.models._batches import as_arrays
+from keras_vae.models._batches import as_arrays, num_rows
 from keras_vae.models._checks import (
     are_valid,
     check_batch,
@@ -217,6 +217,16 @@ class VAE(LatentVariableModel):
 
         return _map_rows(show, (noise.numpy(), batch), int(num_samples))
 
+    def generate_like(self, batch, seed=0) -> np.ndarray:
+        """As many new examples as the batch has, under its conditions: `generate` with an example's own.
+
+        Args:
+            batch: examples [N, *event], or a dict with what `conditions` names.
+            seed: as of `generate`.
+        """
+        given = {name: batch[name] for name in self.conditions}
+        return self.generate(num_rows(batch), seed, **given)
+
     def interpolate(self, a, b, steps: int = 8) -> np.ndarray:
         """A straight line in latent space from each example of `a` to its partner in `b`.
 
@@ -246,7 +256,7 @@ class VAE(LatentVariableModel):
     def _in_chunks(self, function, x, asked):
         batch = as_arrays(x)
         check_batch(self, batch, asked)
-        return _map_rows(function, batch, len(batch["x"] if isinstance(batch, dict) else batch))
+        return _map_rows(function, batch, num_rows(batch))
 
     # Checks.
 
