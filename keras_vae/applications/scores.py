@@ -106,7 +106,7 @@ class LatentDistance(Score):
         from sklearn.covariance import LedoitWolf
 
         fitted = LedoitWolf().fit(vae.embed(normal).astype(np.float64))
-        whitening = np.linalg.cholesky(fitted.precision_)
+        whitening = np.linalg.cholesky(np.asarray(fitted.get_precision()))
         return {
             "mean": fitted.location_.astype(np.float32),
             "whitening": whitening.astype(np.float32),
