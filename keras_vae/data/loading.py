@@ -113,12 +113,10 @@ def from_arrays(
 
     Args:
         train: A table [N, D], grey images [N, H, W] or images [N, H, W, C].
-        test: Array of the same event shape and type; by default a tenth of `train`.
-        validation: Array of the same event shape and type, or the number of examples of `train`
-            to hold out; by default a tenth of them.
+        test, validation: Array of the same event shape and type, or the number of examples of
+            `train` to hold out; by default a tenth of them each.
         train_labels: Array [N] or None.
-        validation_labels: Array or None, where `validation` is an array.
-        test_labels: Array or None.
+        validation_labels, test_labels: Array or None, where the set is an array.
         name: What the data is called in summaries.
         protocol: See `load`.
         batch_size: See `load`.
@@ -138,11 +136,11 @@ def from_arrays(
     >>> splits.protocol, splits.shape, splits.num_train, splits.num_validation, splits.num_test
     ('raw', (2,), 40, 5, 5)
     """
-    count = validation if np.ndim(validation) == 0 else None
+    count, num_test = (held if np.ndim(held) == 0 else None for held in (validation, test))
     arrays = {
         "train": (train, train_labels),
         "validation": (None if np.ndim(validation) == 0 else validation, validation_labels),
-        "test": (test, test_labels),
+        "test": (None if np.ndim(test) == 0 else test, test_labels),
     }
     sets = {}
     for split, (values, labels) in arrays.items():
@@ -153,7 +151,8 @@ def from_arrays(
                 f"{split}_labels need {split} examples. Expected {split}=..., or no {split}_labels. "
                 f"Received: no {split} array."
             )
-    return _split(RawData(name, **sets), protocol, batch_size, count, seed, flatten, condition)
+    raw = RawData(name, **sets)
+    return _split(raw, protocol, batch_size, count, seed, flatten, condition, num_test=num_test)
 
 
 def from_table(
@@ -167,6 +166,7 @@ def from_table(
     batch_size: int = 128,
     seed: int = 0,
     condition: str | None = None,
+    has_missing: bool | None = None,
 ) -> Splits:
     """Makes splits of the rows of a table, in the way that `load` makes them of a file.
 
@@ -180,6 +180,7 @@ def from_table(
         batch_size: See `load`.
         seed: See `load`.
         condition: See `load`.
+        has_missing: Whether the model is to know of missing values; by default, whether there are any.
 
     Example:
     >>> import pandas as pd
@@ -196,7 +197,17 @@ def from_table(
     kept = frame[[column.name for column in columns]]
     rows = Examples(encode(kept, columns), None if labels is None else np.asarray(labels))
     raw = RawData(name, train=rows, protocol="table", columns=columns)
-    return _split(raw, None, batch_size, validation, seed, False, condition, num_test=test)
+    return _split(
+        raw,
+        None,
+        batch_size,
+        validation,
+        seed,
+        False,
+        condition,
+        num_test=test,
+        has_missing=has_missing,
+    )
 
 
 def _split(
@@ -209,11 +220,13 @@ def _split(
     condition: str | None,
     *,
     num_test: int | None = None,
+    has_missing: bool | None = None,
 ) -> Splits:
     _check_whole("batch_size", batch_size, at_least=1)
     _check_whole("seed", seed, at_least=0)
-    if validation is not None:
-        _check_whole("validation", validation, at_least=0)
+    for name, held in (("validation", validation), ("test", num_test)):
+        if held is not None:
+            _check_whole(name, held, at_least=0)
     values = raw.train.values
     seen = values.sample if isinstance(values, Records) and values.dtype == np.uint8 else values
     chosen = find_protocol(raw.protocol if protocol is None else protocol, seen)
@@ -236,6 +249,9 @@ def _split(
     stored = {
         split: _stored(parts[split], split, chosen, flatten) for split in SPLITS if parts[split]
     }
+    if has_missing is None:
+        tables = [np.asarray(held.values) for held in raw.sets.values() if raw.columns]
+        has_missing = any(np.isnan(values).any() for values in tables)
     splits = Splits(
         raw.name,
         chosen.name,
@@ -245,6 +261,7 @@ def _split(
         raw.class_names,
         raw.columns,
         condition,
+        has_missing,
     )
     if splits.conditions and splits.is_streamed:
         raise ValueError(

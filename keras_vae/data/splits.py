@@ -48,8 +48,9 @@ class Splits:
         class_names: Names of the labels 0, 1, ... where known.
         columns: What the elements of an example are, of a table.
         condition: Name of what networks are told beside x, one of `CONDITIONS`, or None. Batches are
-            then dicts of "x" and the condition's entries; so are those of a table with missing
-            values, of "x", NaN where a value is missing, and "mask", 1 where one is observed.
+            then dicts of "x" and the condition's entries.
+        has_missing: Whether values may be missing. Batches are then dicts of "x", NaN where a value is
+            missing, and "mask", 1 where one is observed.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Splits:
     class_names: tuple[str, ...] | None = None
     columns: tuple[Column, ...] = ()
     condition: str | None = None
+    has_missing: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -85,12 +87,6 @@ class Splits:
     def num_test(self) -> int:
         """Number of test examples."""
         return len(self.stored.get("test", ()))
-
-    @functools.cached_property
-    def has_missing(self) -> bool:
-        """Whether values are missing, in a table."""
-        tables = [np.asarray(held.values) for held in self.stored.values() if self.columns]
-        return any(np.isnan(values).any() for values in tables)
 
     @property
     def conditions(self) -> Mapping[str, int | Sequence[int]]:
