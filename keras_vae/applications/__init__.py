@@ -1,3 +1,18 @@
 """What people use a VAE for, each as a few lines: scikit-learn's interface where it has one, the
 Keras model underneath.
 """
+
+from keras_vae.applications.anomaly import AnomalyDetector
+from keras_vae.applications.detection import Detector, Threshold, calibrate
+from keras_vae.applications.scores import SCORES, AnomalyScore, anomaly_scores, attributions
+
+__all__ = [
+    "SCORES",
+    "AnomalyDetector",
+    "AnomalyScore",
+    "Detector",
+    "Threshold",
+    "anomaly_scores",
+    "attributions",
+    "calibrate",
+]

@@ -21,18 +21,20 @@ class Threshold:
 
     Attributes:
         value: in units of the score.
+        num_examples: how many examples it was calibrated on.
         false_positive_rate: what was asked for: at most this share of normal examples, in the mean
             over calibration sets, lies above.
         interval: within which the rate of this very threshold lies.
         confidence: the probability with which it does.
-        num_examples: how many normal examples it was calibrated on.
+        contamination: what was asked for instead: this share of the training examples lies above.
     """
 
     value: float
-    false_positive_rate: float
-    interval: tuple[float, float]
-    confidence: float
     num_examples: int
+    false_positive_rate: float | None = None
+    interval: tuple[float, float] | None = None
+    confidence: float | None = None
+    contamination: float | None = None
 
     @classmethod
     def of(
@@ -94,6 +96,18 @@ class Threshold:
             confidence=float(confidence),
             num_examples=n,
         )
+
+    @classmethod
+    def of_contaminated(cls, scores: np.ndarray, contamination: float) -> "Threshold":
+        """The threshold above which that share of the scores lies: scikit-learn's `contamination`.
+
+        Args:
+            scores: float [n], of training examples some of which are anomalous.
+            contamination: share of anomalies, in (0, 0.5].
+        """
+        check_share("contamination", contamination, most=0.5)
+        value = np.percentile(scores, 100.0 * (1.0 - contamination))
+        return cls(value=float(value), num_examples=len(scores), contamination=float(contamination))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

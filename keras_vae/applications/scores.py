@@ -273,6 +273,9 @@ class AnomalyScore:
         """
         return self._scores(x).astype(np.float64)
 
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "_scores"}
+
     @functools.cached_property
     def _scores(self):
         return functools.partial(_in_chunks, self.vae, tf.function(self.of_batch), noise=self.noise)
