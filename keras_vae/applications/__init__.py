@@ -3,6 +3,20 @@ Keras model underneath.
 """
 
 from keras_vae.applications import control
+from keras_vae.applications.anomaly import AnomalyDetector
+from keras_vae.applications.detection import Detector, Threshold, calibrate
 from keras_vae.applications.embedding import Embedder
+from keras_vae.applications.scores import SCORES, AnomalyScore, anomaly_scores, attributions
 
-__all__ = ["Embedder", "control"]
+__all__ = [
+    "SCORES",
+    "AnomalyDetector",
+    "AnomalyScore",
+    "Detector",
+    "Embedder",
+    "Threshold",
+    "anomaly_scores",
+    "attributions",
+    "calibrate",
+    "control",
+]
