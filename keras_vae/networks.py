@@ -6,16 +6,32 @@ both parts how many parameters they take, so networks and parts always fit.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_vae import likelihoods, posteriors
-from keras_vae._parts import as_tuple, check_count
+from keras_vae._parts import as_tuple, check_count, register
 
-__all__ = ["call_by_name", "conv", "input_names", "mlp", "over_samples", "widest_layer"]
+__all__ = [
+    "Features",
+    "OneHot",
+    "call_by_name",
+    "conditional",
+    "conv",
+    "input_names",
+    "labels_of",
+    "mlp",
+    "over_samples",
+    "table",
+    "widest_layer",
+]
+
+Conditions: TypeAlias = Mapping[str, int | Sequence[int]]
+"""Conditions by name: a number of classes, or the shape of a continuous one."""
 
 
 def input_names(network: keras.Model) -> list[str]:
@@ -78,6 +94,110 @@ def widest_layer(network: keras.Model) -> int:
     return widest
 
 
+@register
+class OneHot(keras.layers.Layer):
+    """A label 0 ... num_classes - 1 as a vector of zeros and a one; models refuse other labels.
+
+    Args:
+        num_classes: number of classes, at least 2.
+    """
+
+    def __init__(self, num_classes: int, **kwargs):
+        super().__init__(**kwargs)
+        check_count("OneHot", least=2, num_classes=num_classes)
+        self.num_classes = int(num_classes)
+
+    def call(self, labels):
+        return tf.one_hot(tf.cast(labels, tf.int32), self.num_classes, dtype=self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, self.num_classes)
+
+    def get_config(self):
+        return super().get_config() | {"num_classes": self.num_classes}
+
+
+@register
+class Features(keras.layers.Layer):
+    """The columns of a table as numbers of about unit size: standardised, or one-hot.
+
+    Args:
+        likelihood: the table's `Mixed`, which knows what each column is.
+    """
+
+    def __init__(self, likelihood: likelihoods.Mixed, **kwargs):
+        super().__init__(**kwargs)
+        self.likelihood = likelihood
+
+    def call(self, x, observed=None):
+        """Features [B, F] of x [B, D]; with `observed` [B, D], those of missing values are zero, and
+        `observed` stands behind them.
+        """
+        features = self.likelihood.features(tf.cast(x, tf.float32))
+        if observed is None:
+            return tf.cast(features, self.compute_dtype)
+        observed = tf.cast(observed, tf.float32)
+        shown = features * tf.gather(observed, self.likelihood.feature_columns, axis=-1)
+        return tf.cast(tf.concat([shown, observed], axis=-1), self.compute_dtype)
+
+    def compute_output_shape(self, x_shape, observed_shape=None):
+        columns = self.likelihood.num_columns
+        size = self.likelihood.features_size(columns)
+        return (x_shape[0], size if observed_shape is None else size + columns)
+
+    def get_config(self):
+        likelihood = keras.saving.serialize_keras_object(self.likelihood)
+        return super().get_config() | {"likelihood": likelihood}
+
+    @classmethod
+    def from_config(cls, config):
+        likelihood = keras.saving.deserialize_keras_object(config.pop("likelihood"))
+        return cls(likelihood, **config)
+
+
+def labels_of(network: keras.Model) -> dict[str, int]:
+    """Which inputs of a network are labels, and of how many classes: those that go into a `OneHot`."""
+    of_layers = ((layer, layer.input) for layer in network.layers if isinstance(layer, OneHot))
+    return {labels.name: layer.num_classes for layer, labels in of_layers}  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _condition_inputs(owner: str, conditions: Conditions | None) -> dict[str, keras.KerasTensor]:
+    inputs = {}
+    for name, kind in (conditions or {}).items():
+        if not str(name).isidentifier() or name in ("x", "z", "mask", "seed", "num_samples"):
+            raise ValueError(
+                f"A condition of {owner} needs a name of its own, a Python identifier. Received: {name!r}"
+            )
+        if isinstance(kind, Sequence):
+            for size in kind:
+                check_count(owner, **{name: size})
+            inputs[name] = keras.Input(as_tuple(kind), name=name)
+        else:
+            check_count(owner, least=2, **{name: kind})
+            inputs[name] = keras.Input((), name=name, dtype="int32")
+    return inputs
+
+
+def _with_conditions(h, inputs: dict[str, keras.KerasTensor], conditions: Conditions | None):
+    """H [B, n] with the conditions beside it."""
+    if not conditions:
+        return h
+    return keras.layers.Concatenate()([h, _flat_conditions(inputs, conditions)])
+
+
+def _flat_conditions(inputs: dict[str, keras.KerasTensor], conditions: Conditions):
+    """Each condition, one-hot or flat, beside the others: [B, n]."""
+    flat: list[Any] = [
+        (keras.layers.Flatten() if isinstance(kind, Sequence) else OneHot(kind))(inputs[name])
+        for name, kind in conditions.items()
+    ]
+    return flat[0] if len(flat) == 1 else keras.layers.Concatenate()(flat)
+
+
+def _network(main, inputs: Mapping[str, Any], output, name: str) -> keras.Model:
+    return keras.Model([main, *inputs.values()] if inputs else main, output, name=name)
+
+
 def _checked_sizes(owner: str, latent_dim: int, **sizes: tuple[int, ...]) -> int:
     """Raises where a size is not a count; gives latent_dim as Python's own integer."""
     check_count(owner, latent_dim=latent_dim)
@@ -128,6 +248,7 @@ def mlp(
     posterior: posteriors.Posterior | None = None,
     likelihood: likelihoods.Likelihood | None = None,
     output_mean=None,
+    conditions: Conditions | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Fully connected encoder and decoder, mirror images of each other.
 
@@ -145,6 +266,8 @@ def mlp(
         likelihood: how many parameters per channel; `Bernoulli` by default.
         output_mean: mean of the data, a number or an array of shape `input_shape`: the decoder then
             starts from p(x) = the data's mean instead of one half, which saves the first epochs.
+        conditions: what both networks are told beside x and z, by name: a number of classes for a
+            label (an integer input), or a shape for continuous numbers.
 
     Returns:
         encoder: x [B, *input_shape] -> params [B, posterior.params_size(latent_dim)], input named
@@ -159,6 +282,8 @@ def mlp(
         >>> encoder, decoder = mlp(784, latent_dim=20, hidden=512)
         >>> encoder.output_shape, decoder.output_shape
         ((None, 40), (None, 784))
+        >>> input_names(mlp(784, conditions={"label": 10, "angle": (1,)})[1])
+        ['z', 'label', 'angle']
     """
     event_shape, hidden = as_tuple(input_shape), as_tuple(hidden)
     latent_dim = _checked_sizes("mlp", latent_dim, input_shape=event_shape, hidden=hidden)
@@ -166,24 +291,106 @@ def mlp(
     likelihood = likelihood or likelihoods.Bernoulli()
     output_shape = (*event_shape[:-1], likelihood.params_size(event_shape[-1]))
 
-    x = keras.Input(event_shape, name="x")
+    x, beside = keras.Input(event_shape, name="x"), _condition_inputs("mlp", conditions)
     h = keras.layers.Flatten()(x) if len(event_shape) > 1 else x
-    for units in hidden:
-        h = keras.layers.Dense(units, activation=activation)(h)
-    encoder = keras.Model(
-        x, keras.layers.Dense(posterior.params_size(latent_dim))(h), name="encoder"
-    )
+    h = _dense(_with_conditions(h, beside, conditions), hidden, activation)
+    params = keras.layers.Dense(posterior.params_size(latent_dim))(h)
+    encoder = _network(x, beside, params, "encoder")
 
-    z = keras.Input((latent_dim,), name="z")
-    h = z
-    for units in reversed(hidden):
-        h = keras.layers.Dense(units, activation=activation)(h)
+    z, beside = keras.Input((latent_dim,), name="z"), _condition_inputs("mlp", conditions)
+    h = _dense(_with_conditions(z, beside, conditions), hidden[::-1], activation)
     output = keras.layers.Dense(math.prod(output_shape))
     h = output(h)
     _set_bias(output, _initial_bias(likelihood, output_mean, event_shape))
     if len(event_shape) > 1:
         h = keras.layers.Reshape(output_shape)(h)
-    return encoder, keras.Model(z, h, name="decoder")
+    return encoder, _network(z, beside, h, "decoder")
+
+
+def _dense(h, sizes: tuple[int, ...], activation: str):
+    for units in sizes:
+        h = keras.layers.Dense(units, activation=activation)(h)
+    return h
+
+
+def table(
+    likelihood: likelihoods.Mixed,
+    latent_dim: int = 8,
+    *,
+    hidden: int | Sequence[int] = (128, 128),
+    activation: str = "relu",
+    posterior: posteriors.Posterior | None = None,
+    has_missing: bool = False,
+    conditions: Conditions | None = None,
+) -> tuple[keras.Model, keras.Model]:
+    """Fully connected encoder and decoder for the rows of a table.
+
+    The encoder standardises real columns and takes categories as one-hot vectors, so the model takes
+    values as they are in the table.
+
+    Args:
+        likelihood: what the columns are.
+        latent_dim: size of z.
+        hidden: units of the encoder's hidden layers; the decoder has them in reverse.
+        activation: of the hidden layers, any Keras name.
+        posterior: how many parameters per latent dimension; diagonal `Normal` by default.
+        has_missing: whether values may be missing: the encoder then asks for a "mask" like x, 1
+            where a value is observed, and sees it.
+        conditions: as of `mlp`.
+
+    Returns:
+        encoder: x [B, D] -> params [B, posterior.params_size(latent_dim)].
+        decoder: z [B, latent_dim] -> params [B, likelihood.params_size(D)].
+
+    Example:
+        >>> from keras_vae.likelihoods import Block, Mixed, Normal
+        >>> mixed = Mixed(blocks=[Block(likelihood=Normal(), indices=range(5))])
+        >>> encoder, decoder = table(mixed, latent_dim=2)
+        >>> encoder.output_shape, decoder.output_shape
+        ((None, 4), (None, 10))
+    """
+    hidden = as_tuple(hidden)
+    latent_dim = _checked_sizes("table", latent_dim, hidden=hidden)
+    posterior = posterior or posteriors.Normal()
+    columns = (likelihood.num_columns,)
+    x, beside = keras.Input(columns, name="x"), _condition_inputs("table", conditions)
+    observed = {"mask": keras.Input(columns, name="mask")} if has_missing else {}
+    h = Features(likelihood)(x, *observed.values())
+    h = _dense(_with_conditions(h, beside, conditions), hidden, activation)
+    params = keras.layers.Dense(posterior.params_size(latent_dim))(h)
+    encoder = _network(x, observed | beside, params, "encoder")
+
+    z, beside = keras.Input((latent_dim,), name="z"), _condition_inputs("table", conditions)
+    h = _dense(_with_conditions(z, beside, conditions), hidden[::-1], activation)
+    output = keras.layers.Dense(likelihood.params_size(likelihood.num_columns))(h)
+    return encoder, _network(z, beside, output, "decoder")
+
+
+def conditional(
+    conditions: Conditions,
+    output_size: int,
+    *,
+    hidden: int | Sequence[int] = 128,
+    activation: str = "relu",
+) -> keras.Model:
+    """A fully connected network of conditions alone, such as `priors.ConditionalNormal` takes.
+
+    Args:
+        conditions: as of `mlp`, at least one.
+        output_size: 2 latent_dim, for a location and a log-variance.
+        hidden: units of the hidden layers; () for none.
+        activation: of the hidden layers, any Keras name.
+
+    Example:
+        >>> conditional({"label": 10}, output_size=2 * 20).output_shape
+        (None, 40)
+    """
+    if not conditions:
+        raise ValueError("A network of conditions needs at least one. Received none.")
+    check_count("conditional", output_size=output_size)
+    inputs = _condition_inputs("conditional", conditions)
+    h = _dense(_flat_conditions(inputs, conditions), as_tuple(hidden), activation)
+    return keras.Model(list(inputs.values()), keras.layers.Dense(output_size)(h), name="prior")
 
 
 def conv(
@@ -197,6 +404,7 @@ def conv(
     posterior: posteriors.Posterior | None = None,
     likelihood: likelihoods.Likelihood | None = None,
     output_mean=None,
+    conditions: Conditions | None = None,
 ) -> tuple[keras.Model, keras.Model]:
     """Convolutional encoder and decoder for images; every level halves, or doubles, height and
     width.
@@ -215,6 +423,7 @@ def conv(
         likelihood: how many parameters per channel; `Bernoulli` by default.
         output_mean: mean of the data, a number or an array that broadcasts to `input_shape`; the
             decoder's output bias, one per channel, starts from it.
+        conditions: as of `mlp`; they meet x behind the convolutions.
 
     Returns:
         encoder, decoder: as `mlp` gives them.
@@ -244,18 +453,19 @@ def conv(
             "Use fewer filters."
         )
 
-    x = keras.Input(event_shape, name="x")
+    x, beside = keras.Input(event_shape, name="x"), _condition_inputs("conv", conditions)
     h = x
     for channels_out in filters:
         h = keras.layers.Conv2D(channels_out, kernel_size, 2, "same", activation=activation)(h)
     inner_shape = (math.ceil(height / halvings), math.ceil(width / halvings), filters[-1])
-    h = keras.layers.Dense(units, activation=activation)(keras.layers.Flatten()(h))
-    encoder = keras.Model(
-        x, keras.layers.Dense(posterior.params_size(latent_dim))(h), name="encoder"
-    )
+    h = _with_conditions(keras.layers.Flatten()(h), beside, conditions)
+    h = keras.layers.Dense(units, activation=activation)(h)
+    params = keras.layers.Dense(posterior.params_size(latent_dim))(h)
+    encoder = _network(x, beside, params, "encoder")
 
-    z = keras.Input((latent_dim,), name="z")
-    h = keras.layers.Dense(units, activation=activation)(z)
+    z, beside = keras.Input((latent_dim,), name="z"), _condition_inputs("conv", conditions)
+    h = _with_conditions(z, beside, conditions)
+    h = keras.layers.Dense(units, activation=activation)(h)
     h = keras.layers.Dense(math.prod(inner_shape), activation=activation)(h)
     h = keras.layers.Reshape(inner_shape)(h)
     for channels_out in reversed(filters):
@@ -270,4 +480,4 @@ def conv(
     if output_mean is not None:
         output_mean = np.broadcast_to(output_mean, event_shape).mean(axis=(0, 1))
     _set_bias(output, _initial_bias(likelihood, output_mean, (channels,)))
-    return encoder, keras.Model(z, h, name="decoder")
+    return encoder, _network(z, beside, h, "decoder")

@@ -6,7 +6,7 @@ p(z).
 """
 
 import abc
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -17,7 +17,7 @@ from keras_vae.noise import as_seed, normals, pick
 
 tfd = tfp.distributions
 
-__all__ = ["NormalMixture", "Prior", "StandardNormal"]
+__all__ = ["ConditionalNormal", "NormalMixture", "Prior", "StandardNormal"]
 
 
 class Prior(StatefulPart, abc.ABC):
@@ -28,10 +28,12 @@ class Prior(StatefulPart, abc.ABC):
         noise_size: number of standard normals that one sample takes.
         support: where z lives: "real", "sphere", "simplex" or "codes"; it must be the posterior's.
         factorized: whether p is a product over latent dimensions.
+        network: what reads the conditions of a conditional prior p(z|c), or None.
     """
 
     support: ClassVar[str] = "real"
     factorized: ClassVar[bool] = False
+    network: keras.Model | None = None
 
     def __init__(self, latent_dim: int, **kwargs):
         super().__init__(**kwargs)
@@ -42,6 +44,11 @@ class Prior(StatefulPart, abc.ABC):
     @property
     def noise_size(self) -> int:
         return self.latent_dim
+
+    @property
+    def conditions(self) -> dict[str, keras.KerasTensor]:
+        """What a conditional prior asks a batch for: input name -> symbolic input."""
+        return {} if self.network is None else {t.name: t for t in self.network.inputs}
 
     @abc.abstractmethod
     def distribution(self, batch=None) -> tfd.Distribution:
@@ -137,3 +144,73 @@ class NormalMixture(Prior):
 
     def get_config(self):
         return super().get_config() | {"num_components": self.num_components, "seed": self.seed}
+
+
+@register
+class ConditionalNormal(Prior):
+    """p(z|c) = prod_d N(z_d; loc_d(c), scale_d(c)^2), its parameters given by a network.
+
+    Where the condition says much about the example (a damaged image, for its restoration), the
+    latents that suit it differ from condition to condition; under a prior that does not know c they
+    have to be alike.
+
+    Args:
+        network: `keras.Model`, conditions by the names of its inputs, [B, ...] each, ->
+            `[loc, log_variance]` [B, 2 latent_dim], for instance `networks.conditional`.
+
+    Example:
+        >>> import keras
+        >>> label = keras.Input((10,), name="label")
+        >>> prior = ConditionalNormal(keras.Model(label, keras.layers.Dense(2 * 3)(label)))
+        >>> prior.distribution({"label": tf.eye(10)}).batch_shape, prior.latent_dim
+        (TensorShape([10]), 3)
+
+    References:
+        Sohn, Lee and Yan, Learning Structured Output Representation using Deep Conditional
+        Generative Models, NeurIPS 2015 (the prior network of section 4.1).
+    """
+
+    factorized: ClassVar[bool] = True
+
+    def __init__(self, network: keras.Model, **kwargs):
+        if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
+            raise TypeError(
+                f"ConditionalNormal takes a keras.Model with named inputs. Received: {network!r}"
+            )
+        size = network.output_shape[-1]
+        if len(network.output_shape) != 2 or size % 2:
+            raise ValueError(
+                "The network of ConditionalNormal gives a location and a log-variance for each latent "
+                f"dimension, (batch, 2 latent_dim). Received a network with output {network.output_shape}."
+            )
+        super().__init__(size // 2, **kwargs)
+        self.network = network
+
+    def distribution(self, batch=None):
+        return tfd.Independent(tfd.Normal(*self._loc_and_scale(batch)), 1)
+
+    def transform(self, noise, batch=None):
+        loc, scale = self._loc_and_scale(batch)
+        return loc + scale * noise
+
+    def _loc_and_scale(self, batch):
+        network: Any = self.network
+        if missing := set(self.conditions) - set(batch if isinstance(batch, dict) else ()):
+            raise ValueError(
+                f"{name_of(self)} is a prior given {sorted(self.conditions)}: pass a batch that is a dict "
+                f"with them. {sorted(missing)} is missing."
+            )
+        params = network(keras.tree.map_structure(lambda tensor: batch[tensor.name], network.input))
+        loc, log_variance = tf.split(tf.cast(params, tf.float32), 2, axis=-1)
+        return loc, scale_of(log_variance)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["latent_dim"]
+        return config | {"network": keras.saving.serialize_keras_object(self.network)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(
+            **(config | {"network": keras.saving.deserialize_keras_object(config["network"])})
+        )

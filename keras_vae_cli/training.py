@@ -11,6 +11,7 @@ from keras_vae_cli._app import (
     SeedOption,
     SplitOption,
     app,
+    column_types,
     console,
     given_options,
     open_run,
@@ -30,7 +31,7 @@ def train(
         str,
         typer.Option(
             help="mnist, tfds:NAME, a folder of IDX files, of images or of TFRecord or ArrayRecord shards, or a "
-            ".npy or .npz file."
+            ".npy, .npz, .csv or .parquet file."
         ),
     ] = "mnist",
     stream: Annotated[
@@ -42,7 +43,20 @@ def train(
     ] = False,
     protocol: Annotated[
         str | None,
-        typer.Option(help="grey, dynamic, static or raw; the source's own by default."),
+        typer.Option(help="grey, dynamic, static, raw or table; the source's own by default."),
+    ] = None,
+    column_type: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of a table: NAME=TYPE for a column that is not what it looks like; real, integer, binary, "
+            "categorical or skip. May be repeated."
+        ),
+    ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(
+            help="What the networks are told beside x: label, or the image as downscaled-2 or downscaled-4."
+        ),
     ] = None,
     network: Annotated[str, typer.Option(help="mlp or conv.")] = "mlp",
     hidden: Annotated[
@@ -59,7 +73,9 @@ def train(
             "categorical; what suits the protocol by default."
         ),
     ] = None,
-    prior: Annotated[str, typer.Option(help="normal or mixture.")] = "normal",
+    prior: Annotated[
+        str, typer.Option(help="normal, mixture or (with a condition) conditional-normal.")
+    ] = "normal",
     num_components: Annotated[
         int, typer.Option(min=1, help="Components of the mixture prior.")
     ] = 50,
@@ -129,6 +145,8 @@ def train(
                 data=data,
                 stream=stream,
                 protocol=protocol,
+                column_types=column_types(column_type or ()),
+                condition=condition,
                 network=network,
                 hidden=None if hidden is None else sizes("--hidden", hidden),
                 activation=activation,

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from keras_vae.data.records import Records
+    from keras_vae.likelihoods import Column
 
 Array = npt.NDArray[Any]
 
@@ -52,6 +53,7 @@ class RawData:
         protocol: Name of the source's own default protocol; None chooses by the values.
         num_validation: The source's own default size of the validation split; None is a tenth.
         is_shuffled: Whether the order of `train` is random, so that its last examples may be held out.
+        columns: What the elements of an example are, of a table.
     """
 
     name: str
@@ -62,6 +64,7 @@ class RawData:
     protocol: str | None = None
     num_validation: int | None = None
     is_shuffled: bool = False
+    columns: "tuple[Column, ...]" = ()
 
     @property
     def sets(self) -> dict[str, Examples]:

@@ -2,6 +2,7 @@
 
 import numbers
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from keras_vae.data.protocols import Protocol, find_protocol
 from keras_vae.data.records import Records
 from keras_vae.data.splits import SPLITS, Splits
 from keras_vae.data.streams import EVALUATION_SEED, Stream, key, permutation
+from keras_vae.data.tables import as_frame, encode, infer_columns
 
 _HELD_OUT = 10_000  # examples that are held out at most, where no number is given
 
@@ -25,6 +27,8 @@ def load(
     seed: int = 0,
     flatten: bool = False,
     stream: bool = False,
+    condition: str | None = None,
+    column_types: Mapping[str, str] | None = None,
 ) -> Splits:
     """Loads a data set into training, validation and test splits under a named protocol.
 
@@ -44,6 +48,8 @@ def load(
             * a folder of TFRecord or ArrayRecord shards, with the sets in their names; a record is a
               picture, or a tf.train.Example with a feature `image` or `x`: a picture, a serialised
               tensor, bytes of pixels, or numbers; labels are not read;
+            * a `.csv` or `.parquet` file: a table with named columns, of numbers or categories, with
+              empty cells where a value is missing;
             * a `.npy` or `.npz` file: a table [N, D], grey images [N, H, W] or images
               [N, H, W, C]; in an `.npz`, `train`, `validation` and `test`, or `x_train`,
               `x_val` and `x_test`, or one array, with labels in `y_train`, `y_val` and `y_test`.
@@ -61,6 +67,10 @@ def load(
             in the same order as from memory: for shards, image folders, `.npy` files and TFDS data
             larger than memory. What is asked of all training examples (their mean, their range,
             whether they are binary) is then asked of a sample, and only image folders have labels.
+        condition: What networks are told beside x, one of `CONDITIONS`: `"label"`, or the image itself
+            damaged, which a model then restores. Batches become dicts.
+        column_types: Of a table with named columns, for those that are to be something else than they
+            look like: `"real"`, `"integer"`, `"binary"`, `"categorical"`, or `"skip"`.
 
     Returns:
         The splits.
@@ -78,8 +88,8 @@ def load(
     >>> [batch.shape for batch in splits.train.take(1)]
     [TensorShape([100, 28, 28, 1])]
     """
-    raw = sources.read(source, stream=stream)
-    return _split(raw, protocol, batch_size, validation, seed, flatten)
+    raw = sources.read(source, stream=stream, column_types=column_types)
+    return _split(raw, protocol, batch_size, validation, seed, flatten, condition)
 
 
 def from_arrays(
@@ -95,6 +105,7 @@ def from_arrays(
     batch_size: int = 128,
     seed: int = 0,
     flatten: bool = False,
+    condition: str | None = None,
 ) -> Splits:
     """Makes splits of arrays, in the way that `load` makes them of a file.
 
@@ -102,17 +113,16 @@ def from_arrays(
 
     Args:
         train: A table [N, D], grey images [N, H, W] or images [N, H, W, C].
-        test: Array of the same event shape and type; by default a tenth of `train`.
-        validation: Array of the same event shape and type, or the number of examples of `train`
-            to hold out; by default a tenth of them.
+        test, validation: Array of the same event shape and type, or the number of examples of
+            `train` to hold out; by default a tenth of them each.
         train_labels: Array [N] or None.
-        validation_labels: Array or None, where `validation` is an array.
-        test_labels: Array or None.
+        validation_labels, test_labels: Array or None, where the set is an array.
         name: What the data is called in summaries.
         protocol: See `load`.
         batch_size: See `load`.
         seed: See `load`.
         flatten: See `load`.
+        condition: See `load`.
 
     Returns:
         The splits.
@@ -126,11 +136,11 @@ def from_arrays(
     >>> splits.protocol, splits.shape, splits.num_train, splits.num_validation, splits.num_test
     ('raw', (2,), 40, 5, 5)
     """
-    count = validation if np.ndim(validation) == 0 else None
+    count, num_test = (held if np.ndim(held) == 0 else None for held in (validation, test))
     arrays = {
         "train": (train, train_labels),
         "validation": (None if np.ndim(validation) == 0 else validation, validation_labels),
-        "test": (test, test_labels),
+        "test": (None if np.ndim(test) == 0 else test, test_labels),
     }
     sets = {}
     for split, (values, labels) in arrays.items():
@@ -141,7 +151,63 @@ def from_arrays(
                 f"{split}_labels need {split} examples. Expected {split}=..., or no {split}_labels. "
                 f"Received: no {split} array."
             )
-    return _split(RawData(name, **sets), protocol, batch_size, count, seed, flatten)
+    raw = RawData(name, **sets)
+    return _split(raw, protocol, batch_size, count, seed, flatten, condition, num_test=num_test)
+
+
+def from_table(
+    table: Any,
+    *,
+    validation: int | None = None,
+    test: int | None = None,
+    column_types: Mapping[str, str] | None = None,
+    labels: Any = None,
+    name: str = "table",
+    batch_size: int = 128,
+    seed: int = 0,
+    condition: str | None = None,
+    has_missing: bool | None = None,
+) -> Splits:
+    """Makes splits of the rows of a table, in the way that `load` makes them of a file.
+
+    Args:
+        table: A data frame, or an array [N, D]; NaN or None where a value is missing.
+        validation: Number of rows to hold out; by default a tenth.
+        test: Likewise.
+        column_types: See `load`.
+        labels: Array [N] or None.
+        name: What the data is called in summaries.
+        batch_size: See `load`.
+        seed: See `load`.
+        condition: See `load`.
+        has_missing: Whether the model is to know of missing values; by default, whether there are any.
+
+    Example:
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"size": [1.5, 2.5, None, 3.0] * 10, "sort": ["a", "b", "c", "a"] * 10})
+    >>> splits = from_table(frame, batch_size=4)
+    >>> splits.columns
+    (Column(name='size', kind='real', categories=()),
+     Column(name='sort', kind='categorical', categories=('a', 'b', 'c')))
+    >>> sorted(splits.examples("test"))
+    ['mask', 'x']
+    """
+    frame = as_frame(table)
+    columns = infer_columns(frame, column_types)
+    kept = frame[[column.name for column in columns]]
+    rows = Examples(encode(kept, columns), None if labels is None else np.asarray(labels))
+    raw = RawData(name, train=rows, protocol="table", columns=columns)
+    return _split(
+        raw,
+        None,
+        batch_size,
+        validation,
+        seed,
+        False,
+        condition,
+        num_test=test,
+        has_missing=has_missing,
+    )
 
 
 def _split(
@@ -151,18 +217,28 @@ def _split(
     validation: int | None,
     seed: int,
     flatten: bool,
+    condition: str | None,
+    *,
+    num_test: int | None = None,
+    has_missing: bool | None = None,
 ) -> Splits:
     _check_whole("batch_size", batch_size, at_least=1)
     _check_whole("seed", seed, at_least=0)
-    if validation is not None:
-        _check_whole("validation", validation, at_least=0)
+    for name, held in (("validation", validation), ("test", num_test)):
+        if held is not None:
+            _check_whole(name, held, at_least=0)
     values = raw.train.values
     seen = values.sample if isinstance(values, Records) and values.dtype == np.uint8 else values
     chosen = find_protocol(raw.protocol if protocol is None else protocol, seen)
     for split, held in raw.sets.items():
         _check_alike(raw.train, held, split)
         chosen.check(held.values, split)
-    parts = _partition(raw, validation)
+    if (chosen.name == "table") != bool(raw.columns):
+        raise ValueError(
+            'protocol="table" is that of tables with named columns, and they have no other. Received: '
+            f"protocol={chosen.name!r} for {raw.name!r}."
+        )
+    parts = _partition(raw, validation, num_test)
     if len(parts["train"]) < batch_size:
         raise ValueError(
             f"There are fewer training examples than one batch. Expected at least {batch_size:,}. "
@@ -173,13 +249,34 @@ def _split(
     stored = {
         split: _stored(parts[split], split, chosen, flatten) for split in SPLITS if parts[split]
     }
-    return Splits(raw.name, chosen.name, int(batch_size), int(seed), stored, raw.class_names)
+    if has_missing is None:
+        tables = [np.asarray(held.values) for held in raw.sets.values() if raw.columns]
+        has_missing = any(np.isnan(values).any() for values in tables)
+    splits = Splits(
+        raw.name,
+        chosen.name,
+        int(batch_size),
+        int(seed),
+        stored,
+        raw.class_names,
+        raw.columns,
+        condition,
+        has_missing,
+    )
+    if splits.conditions and splits.is_streamed:
+        raise ValueError(
+            "Conditions are made of examples in memory. Leave stream out, or the condition."
+        )
+    return splits
 
 
-def _partition(raw: RawData, validation: int | None) -> dict[str, Examples]:
+def _partition(
+    raw: RawData, validation: int | None, num_test: int | None = None
+) -> dict[str, Examples]:
     """Divides the data into disjoint splits, by index."""
     tenth = min(len(raw.train) // 10, _HELD_OUT)
-    num_test = 0 if raw.test else tenth
+    if num_test is None:
+        num_test = 0 if raw.test else tenth
     num_validation = raw.num_validation if validation is None else validation
     if raw.validation and validation:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
@@ -13,7 +14,12 @@ _PREFETCHED_BATCHES = 4
 
 
 def training_batches(
-    values: tf.Tensor | Records, protocol: Protocol, batch_size: int, seed: int, step: int
+    values: tf.Tensor | Records,
+    protocol: Protocol,
+    batch_size: int,
+    seed: int,
+    step: int,
+    entries: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], dict[str, tf.Tensor]] | None = None,
 ) -> tf.data.Dataset:
     """Returns the infinite stream of training batches from a global step on.
 
@@ -28,9 +34,10 @@ def training_batches(
         batch_size: Examples per batch, at most N.
         seed: Seed of order and draws.
         step: Global step of the first batch.
+        entries: Makes a dict of a batch of examples, their numbers and the step.
 
     Returns:
-        A dataset of float32 batches [batch_size, *event].
+        A dataset of float32 batches [batch_size, *event], or of the dicts.
     """
     num_examples = len(values)
     steps_per_epoch = num_examples // batch_size
@@ -43,7 +50,8 @@ def training_batches(
         return tf.data.Dataset.from_tensor_slices((steps, indices))
 
     def batch_of(step, indices):
-        return protocol(_take(values, indices), key(seed, Stream.TRAINING_DRAWS, step))
+        x = protocol(_take(values, indices), key(seed, Stream.TRAINING_DRAWS, step))
+        return x if entries is None else entries(x, indices, step)
 
     dataset = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(steps_of)
     dataset = dataset.skip(skipped_steps).map(batch_of, num_parallel_calls=_readers(values))
@@ -52,7 +60,11 @@ def training_batches(
 
 
 def evaluation_batches(
-    values: tf.Tensor | Records, protocol: Protocol, batch_size: int, stream: Stream
+    values: tf.Tensor | Records,
+    protocol: Protocol,
+    batch_size: int,
+    stream: Stream,
+    beside: Mapping[str, tf.Tensor],
 ) -> tf.data.Dataset:
     """Returns one pass over all examples in order, the last batch being what is left.
 
@@ -62,17 +74,25 @@ def evaluation_batches(
         protocol: What makes them float32 examples.
         batch_size: Examples per batch, but for the last.
         stream: The split's stream.
+        beside: What stands beside x, by name, [N, ...] each.
 
     Returns:
-        A finite dataset of float32 batches [at most batch_size, *event].
+        A finite dataset of float32 batches [at most batch_size, *event], or of dicts of "x" and what
+        stands beside it.
     """
     is_drawn = isinstance(values, Records) and protocol.draw is not None
     rows = chunk_rows(values.event_shape) if is_drawn else batch_size
 
     def part(number):
         start = number * rows
-        taken = _take(values, tf.range(start, tf.minimum(start + rows, len(values))))
-        return protocol.held_out(taken, stream, number) if is_drawn else protocol.scale(taken)
+        indices = tf.range(start, tf.minimum(start + rows, len(values)))
+        taken = _take(values, indices)
+        if is_drawn:
+            return protocol.held_out(taken, stream, number)
+        x = protocol.scale(taken)
+        if not beside:
+            return x
+        return {"x": x, **{name: tf.gather(held, indices) for name, held in beside.items()}}
 
     parts = tf.data.Dataset.range(math.ceil(len(values) / rows))
     dataset = parts.map(part, num_parallel_calls=_readers(values))

@@ -189,6 +189,7 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol("static", "all pixels drawn once", unchanged, draw=bernoulli),
         Protocol("raw", "values as they are", unchanged, probabilities=False),
+        Protocol("table", "columns, each of its type", unchanged, probabilities=False),
     )
 }
 """The protocols by name."""

@@ -4,17 +4,20 @@ import dataclasses
 import functools
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from keras_vae.data.conditions import find_condition
 from keras_vae.data.examples import Array, Examples
 from keras_vae.data.pipelines import evaluation_batches, training_batches
 from keras_vae.data.protocols import PROTOCOLS, Protocol, chunk_rows
 from keras_vae.data.records import Records
-from keras_vae.data.streams import Stream, key
+from keras_vae.data.streams import EVALUATION_SEED, Stream, key
+from keras_vae.data.tables import described
+from keras_vae.likelihoods import Column
 
 SPLITS = ("train", "validation", "test")
 
@@ -43,6 +46,11 @@ class Splits:
         stored: Examples of "train", "validation" and "test" as kept in memory, or as `Records` of a
             stream; a split without examples is left out.
         class_names: Names of the labels 0, 1, ... where known.
+        columns: What the elements of an example are, of a table.
+        condition: Name of what networks are told beside x, one of `CONDITIONS`, or None. Batches are
+            then dicts of "x" and the condition's entries.
+        has_missing: Whether values may be missing. Batches are then dicts of "x", NaN where a value is
+            missing, and "mask", 1 where one is observed.
     """
 
     name: str
@@ -51,6 +59,9 @@ class Splits:
     seed: int
     stored: Mapping[str, Examples]
     class_names: tuple[str, ...] | None = None
+    columns: tuple[Column, ...] = ()
+    condition: str | None = None
+    has_missing: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -76,6 +87,57 @@ class Splits:
     def num_test(self) -> int:
         """Number of test examples."""
         return len(self.stored.get("test", ()))
+
+    @property
+    def conditions(self) -> Mapping[str, int | Sequence[int]]:
+        """What networks are told beside x, as `networks.mlp` takes it: a number of classes or a shape by
+        name.
+        """
+        condition = find_condition(self.condition)
+        return condition.kinds(self.shape, len(self.classes)) if condition else {}
+
+    @functools.cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes 0, 1, ... of the training labels; () without labels."""
+        labels = self.train_labels
+        if labels is None:
+            return ()
+        found = np.unique(labels)
+        if not self._are_numbered(found):
+            return tuple(map(str, found))
+        names = self.class_names or ()
+        return tuple(names) + tuple(map(str, range(len(names), int(found[-1]) + 1)))
+
+    @staticmethod
+    def _are_numbered(labels: Array) -> bool:
+        return labels.dtype.kind in "buif" and bool(
+            (labels == np.floor(labels)).all() and labels[0] >= 0 and labels[-1] < 2**16
+        )
+
+    def class_numbers(self, split: str) -> Array:
+        """The labels of a split as numbers of `classes`, int32 [N].
+
+        Raises:
+            ValueError: For labels that no training example has, and where there are none.
+        """
+        labels, known = self.stored[split].labels, self.train_labels
+        if labels is None or known is None:
+            raise ValueError(
+                f"The {split} examples of {self.name!r} have no labels, which the condition needs."
+            )
+        if self._are_numbered(np.unique(known)):
+            numbers = np.asarray(labels)
+        else:
+            found = np.unique(known)
+            numbers = np.searchsorted(found, labels)
+            numbers = np.where(found[np.minimum(numbers, len(found) - 1)] == labels, numbers, -1)
+        unseen = ~np.isin(numbers, np.arange(len(self.classes)))
+        if unseen.any():
+            raise ValueError(
+                f"The {split} examples have labels that no training example has, such as "
+                f"{np.asarray(labels)[unseen][0]!r}. Expected: {', '.join(self.classes[:20])}."
+            )
+        return numbers.astype(np.int32)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -110,8 +172,49 @@ class Splits:
         if step < 0:
             raise ValueError(f"step must not be negative. Received: step={step}.")
         return training_batches(
-            self._tensors["train"], self._protocol, self.batch_size, self.seed, int(step)
+            self._tensors["train"],
+            self._protocol,
+            self.batch_size,
+            self.seed,
+            int(step),
+            self._training_entries if self._has_entries else None,
         )
+
+    @property
+    def _has_entries(self) -> bool:
+        return self.has_missing or self.condition is not None
+
+    def _training_entries(self, x: tf.Tensor, indices: tf.Tensor, step: tf.Tensor):
+        labels = None if self._labels is None else tf.gather(self._labels["train"], indices)
+        draws = key(self.seed, Stream.TRAINING_CONDITIONS, step)
+        return {"x": x, **self._entries(x, labels, draws)}
+
+    def _entries(self, x: tf.Tensor, labels: tf.Tensor | None, seed: tf.Tensor):
+        """What stands beside x in a batch."""
+        entries = {}
+        if self.has_missing:
+            entries["mask"] = tf.cast(tf.math.logical_not(tf.math.is_nan(x)), tf.float32)
+        if condition := find_condition(self.condition):
+            entries |= condition.entries(x, labels, seed)
+        return entries
+
+    @functools.cached_property
+    def _labels(self) -> dict[str, Array] | None:
+        condition = find_condition(self.condition)
+        if condition is None or not condition.of_labels:
+            return None
+        return {split: self.class_numbers(split) for split in self.stored}
+
+    @functools.cached_property
+    def _held_out_entries(self) -> dict[str, dict[str, tf.Tensor]]:
+        """What stands beside x in the examples of a split, in their order."""
+        held_out = [split for split in SPLITS[1:] if split in self.stored]
+        batches = {split: self.examples(split) for split in held_out if self._has_entries}
+        with tf.device("CPU"):
+            return {
+                split: {name: tf.constant(values) for name, values in batch.items() if name != "x"}
+                for split, batch in batches.items()
+            }
 
     @property
     def validation(self) -> tf.data.Dataset | None:
@@ -138,7 +241,7 @@ class Splits:
         """Labels [num_test] in the order of `test`, or None."""
         return self.stored["test"].labels if self.num_test else None
 
-    def examples(self, split: str, n: int | None = None) -> Array:
+    def examples(self, split: str, n: int | None = None) -> Any:
         """Returns the first examples of a split as the model sees them, for pictures and checks.
 
         Args:
@@ -146,8 +249,9 @@ class Splits:
             n: How many; all by default. More than there are is an error.
 
         Returns:
-            A float32 array [n, *shape], in the order of the split's labels. Training examples
-            that are redrawn every epoch show one draw, which is not one that a model trains on.
+            A float32 array [n, *shape], or, of examples with a condition or missing values, a dict of
+            arrays, in the order of the split's labels. Training examples that are redrawn every epoch
+            show one draw, which is not one that a model trains on.
 
         Raises:
             ValueError: If the split does not exist or has fewer than `n` examples.
@@ -161,9 +265,10 @@ class Splits:
                 f"The {split} split has {available:,} examples, of which n are asked for. Received: n={n}. "
                 "Leave n out to get them all."
             )
-        return np.concatenate(list(self.chunks(split, n)))
+        chunks = list(self.chunks(split, n))
+        return tf.nest.map_structure(lambda *parts: np.concatenate(parts), *chunks)
 
-    def chunks(self, split: str, n: int | None = None) -> Iterator[Array]:
+    def chunks(self, split: str, n: int | None = None) -> Iterator[Any]:
         """Yields what `examples` returns in pieces, so that a large split needs little memory."""
         values = self._tensors[split][:n]
         rows = chunk_rows(self.shape)
@@ -172,11 +277,21 @@ class Splits:
             if isinstance(chunk, Records):
                 chunk = tf.constant(chunk.load())
             if split == "train":
-                yield self._protocol(chunk, key(self.seed, Stream.EXAMPLES, start)).numpy()
+                x = self._protocol(chunk, key(self.seed, Stream.EXAMPLES, start))
             elif self.is_streamed:
-                yield self._protocol.held_out(chunk, Stream[split.upper()], number).numpy()
+                x = self._protocol.held_out(chunk, Stream[split.upper()], number)
             else:
-                yield self._protocol.scale(chunk).numpy()
+                x = self._protocol.scale(chunk)
+            if not self._has_entries:
+                yield x.numpy()
+                continue
+            of_chunk = (int(Stream[split.upper()]) << 40) + number
+            draws = key(EVALUATION_SEED, Stream.CONDITIONS, of_chunk)
+            labels: Any = None
+            if self._labels is not None:
+                labels = self._labels[split][start : start + len(chunk)]
+            entries = {"x": x, **self._entries(x, labels, draws)}
+            yield {name: np.asarray(value) for name, value in entries.items()}
 
     @functools.cached_property
     def mean(self) -> Array:
@@ -216,7 +331,7 @@ class Splits:
     def extremes(self) -> tuple[float, float]:
         """The smallest and the largest stored value of the training examples; of a stream, of a sample."""
         chunks = self._train_chunks()
-        return float(min(c.min() for c in chunks)), float(max(c.max() for c in chunks))
+        return float(min(map(np.nanmin, chunks))), float(max(map(np.nanmax, chunks)))
 
     def _train_chunks(self) -> list[Array]:
         """The training examples as stored; of a stream, a sample of them."""
@@ -243,7 +358,8 @@ class Splits:
             digest.update(f"{values.fingerprint} {self.protocol}".encode())
         else:
             for chunk in self._train_chunks() if split == "train" else self.chunks(split):
-                digest.update(chunk.tobytes())
+                for array in tf.nest.flatten(chunk):
+                    digest.update(array.tobytes())
         return digest.hexdigest()
 
     def summary(self) -> list[tuple[str, str]]:
@@ -255,7 +371,18 @@ class Splits:
             ("event shape", " x ".join(map(str, self.shape))),
             ("train", f"{self.num_train:,} examples{', streamed' * self.is_streamed}, {training}"),
             *((split, self._described(split)) for split in SPLITS[1:]),
+            *self._described_entries(),
+            *described(self.columns),
         ]
+
+    def _described_entries(self) -> list[tuple[str, str]]:
+        rows = []
+        if condition := find_condition(self.condition):
+            rows.append(("condition", f"{condition.name}: {condition.meaning}"))
+        if self.columns:
+            missing = np.isnan(np.asarray(self.stored["train"].values)).mean()
+            rows.append(("columns", f"{len(self.columns)}, {missing:.1%} of the values missing"))
+        return rows
 
     def __repr__(self) -> str:
         return (
@@ -286,4 +413,7 @@ class Splits:
         if split not in self.stored:
             return None
         stream = Stream[split.upper()]
-        return evaluation_batches(self._tensors[split], self._protocol, self.batch_size, stream)
+        beside = self._held_out_entries.get(split, {})
+        return evaluation_batches(
+            self._tensors[split], self._protocol, self.batch_size, stream, beside
+        )

@@ -28,6 +28,10 @@ class Stream(enum.IntEnum):
     """Splits that are binarised once; one index per chunk of examples."""
     SAMPLE = 8
     """Which examples of a stream stand for all of them."""
+    TRAINING_CONDITIONS = 9
+    """What a condition draws in training; one index per step."""
+    CONDITIONS = 10
+    """What a condition draws for other examples; one index per split and chunk of examples."""
 
 
 def key(seed: int, stream: Stream, index: int | tf.Tensor = 0) -> tf.Tensor:

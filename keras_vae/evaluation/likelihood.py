@@ -8,7 +8,7 @@ import tensorflow as tf
 from rich.progress import track
 
 from keras_vae._parts import check_count
-from keras_vae.models import LatentVariableModel
+from keras_vae.models import LatentVariableModel, x_of
 from keras_vae.noise import as_seed, threefry
 
 _ROWS_PER_PASS = 10_000  # decoded at once
@@ -113,8 +113,7 @@ def log_likelihood(
     def log_sums(batch, batch_number, chunk):
         """Log sum w and log sum w^2 over one chunk of samples, [B] each."""
         chunk_seed = tf.stack(threefry(key, batch_number, chunk))
-        q, z = model.infer(batch, chunk_size, seed=chunk_seed)
-        log_w = model.log_likelihood(batch, z) + model.prior_over(batch).log_prob(z) - q.log_prob(z)
+        log_w = model.log_weights(batch, chunk_size, seed=chunk_seed)
         counted = chunk * chunk_size + tf.range(chunk_size) < num_samples
         log_w = tf.where(counted[:, tf.newaxis], log_w, -math.inf)
         return tf.reduce_logsumexp(log_w, axis=0), tf.reduce_logsumexp(2.0 * log_w, axis=0)
@@ -123,7 +122,7 @@ def log_likelihood(
     batches, num_batches = _batches(data, batch_size)
     for number, batch in enumerate(_with_bar(batches, num_batches, progress)):
         model.check_batch(batch)
-        x = batch["x"] if isinstance(batch, dict) else batch
+        x = x_of(batch)
         num_dimensions, num_rows = math.prod(x.shape[1:]), len(x)
         full = tf.nest.map_structure(lambda array: _padded(array, batch_size), batch)
         chunks = [

@@ -1,6 +1,6 @@
 """What a model serves: pure functions with named inputs and outputs, for every export format."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -106,13 +106,16 @@ def row_specs(vae: VAE, num_rows: int | None) -> tuple[Specs, Specs]:
     x = {"x": tf.TensorSpec((num_rows, *vae.event_shape), tf.float32)}
     z = {"z": tf.TensorSpec((num_rows, vae.latent_dim), tf.float32)}
     for_encoder = {t.name: _spec(t, num_rows) for t in inputs if t.name != "x"}
-    for_decoder = {name: _spec(t, num_rows) for name, t in vae.conditions.items()}
+    for_decoder = {name: _spec(t, num_rows) for name, t in vae.decoder_conditions.items()}
     return _joined(x, for_encoder), _joined(z, for_decoder)
 
 
-def _all_specs(vae: VAE, num_rows: int | None) -> Specs:
+def _all_specs(vae: VAE, num_rows: int | None, asked: Iterable[str] = ()) -> Specs:
+    """Specs of x and of what the networks ask for beside it, and of `asked` besides."""
     for_encoder, for_decoder = row_specs(vae, num_rows)
-    return for_encoder | {name: spec for name, spec in for_decoder.items() if name != "z"}
+    beside = {name: spec for name, spec in for_decoder.items() if name != "z"}
+    beside |= {name: _spec(vae.side_inputs[name], num_rows) for name in asked}
+    return for_encoder | beside
 
 
 def _encode(vae: VAE, num_rows: int | None) -> Endpoint:
@@ -161,7 +164,7 @@ def _score(vae: VAE, num_rows: int | None) -> Endpoint:
         rate = kl_divergence(posterior.distribution(params), vae.prior_over(batch), z)
         return {"elbo": -(distortion + rate), "distortion": distortion, "rate": rate}
 
-    return score, _joined(_SEED, _all_specs(vae, num_rows))
+    return score, _joined(_SEED, _all_specs(vae, num_rows, vae.prior.conditions))
 
 
 _SEED = {"seed": tf.TensorSpec((2,), tf.int32)}

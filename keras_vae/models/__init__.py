@@ -1,7 +1,8 @@
 """Models: an abstract base that owns training, and one final class per model structure."""
 
 from keras_vae.models._base import LatentVariableModel
+from keras_vae.models._batches import num_rows, x_of
 from keras_vae.models.loading import load_model
 from keras_vae.models.vae import VAE
 
-__all__ = ["VAE", "LatentVariableModel", "load_model"]
+__all__ = ["VAE", "LatentVariableModel", "load_model", "num_rows", "x_of"]

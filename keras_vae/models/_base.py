@@ -21,6 +21,7 @@ from keras_vae.models._batches import (
     batch_of,
     check_length,
     is_endless,
+    x_of,
 )
 from keras_vae.sampling import Sampling
 
@@ -88,6 +89,15 @@ class LatentVariableModel(keras.Model, abc.ABC):
     def prior_over(self, batch) -> tfd.Distribution:
         """p(z), or p(z|c) for what the batch holds."""
 
+    def log_weights(self, batch, num_samples: int, *, training=False, seed=None) -> tf.Tensor:
+        """Log importance weights log p(x|z_k) + log p(z_k) - log q(z_k|x) of z_k ~ q, [num_samples, B],
+        in nats.
+        """
+        q, z = self.infer(batch, num_samples, training=training, seed=seed)
+        log_joint = self.log_likelihood(batch, z, training=training)
+        log_joint += self.prior_over(batch).log_prob(z)
+        return log_joint - q.log_prob(z)
+
     # What a subclass checks, before and during training.
 
     @abc.abstractmethod
@@ -150,8 +160,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
                 f"{name_of(self.objective)} returned the terms {sorted(terms)} and declares "
                 f"{sorted(self._term_means)}. They have to be the same."
             )
-        x = batch["x"] if isinstance(batch, dict) else batch
-        num_examples = tf.cast(tf.shape(x)[0], tf.float32)
+        num_examples = tf.cast(tf.shape(x_of(batch))[0], tf.float32)
         for term, value in terms.items():
             counted = tf.where(num_examples > 0, value, 0.0)  # a replica may be left without rows
             self._term_means[term].update_state(counted, sample_weight=num_examples)
@@ -271,8 +280,8 @@ class LatentVariableModel(keras.Model, abc.ABC):
             if _UNFIT not in str(error):
                 raise
             raise ValueError(
-                "A batch of the data set holds NaN or infinite values, in x or in a condition, or values "
-                f"outside the support. {self.data_needed}"
+                "A batch of the data set holds NaN or infinite values, in x or in a condition, values outside "
+                f"the support, or labels outside the classes. {self.data_needed}"
             ) from None
 
     # Keras life cycle.

@@ -40,6 +40,16 @@ class WatchedPyDataset(keras.utils.PyDataset):
         self.data.on_epoch_end()
 
 
+def num_rows(batch) -> int:
+    """The number of examples in a batch: x, or a dict with x."""
+    return len(x_of(batch))
+
+
+def x_of(batch):
+    """The examples themselves of a batch: x, or a dict with x."""
+    return batch["x"] if isinstance(batch, dict) else batch
+
+
 def batch_of(data):
     """What the data set yields, without targets, which a VAE has none of."""
     batch, _, sample_weight = keras.utils.unpack_x_y_sample_weight(data)

@@ -106,6 +106,7 @@ def check_batch(vae: "VAE", batch, asked: dict[str, keras.KerasTensor]) -> None:
         raise ValueError("The data are empty: they hold no example.")
     for name, tensor in asked.items():
         _check_entry(name, entries[name], (len(x), *tensor.shape[1:]), tensor.dtype)
+        _check_label(vae, name, entries[name])
     for name, value in entries.items():
         if value.dtype.kind not in "buif":
             raise ValueError(
@@ -163,6 +164,11 @@ def are_valid(vae: "VAE", entries: dict[str, tf.Tensor]) -> tf.Tensor:
     for name in vae.side_inputs:
         if entries[name].dtype.is_floating:
             valid &= tf.reduce_all(tf.math.is_finite(entries[name]))
+        if num_classes := vae.labels.get(name):
+            label = tf.cast(entries[name], tf.float32)
+            valid &= tf.reduce_all(
+                (label >= 0) & (label < num_classes) & (label == tf.floor(label))
+            )
     return valid
 
 
@@ -183,7 +189,18 @@ def checked_conditions(vae: "VAE", num_rows: int, given: dict[str, Any]) -> dict
                 f"{expected}. Received shape {np.shape(value)}."
             ) from None
         _check_entry(name, batch[name], expected, vae.conditions[name].dtype)
+        _check_label(vae, name, batch[name])
     return batch
+
+
+def _check_label(vae: "VAE", name: str, value: np.ndarray) -> None:
+    num_classes = vae.labels.get(name)
+    if num_classes and ((value < 0) | (value >= num_classes)).any():
+        outside = value[(value < 0) | (value >= num_classes)]
+        raise ValueError(
+            f"The condition {name!r} is a label in 0 ... {num_classes - 1}, the classes that the model was "
+            f"built for. Received: {outside.flat[0]}"
+        )
 
 
 def _check_entry(name: str, value: np.ndarray, expected: tuple[int, ...], dtype: str) -> None:

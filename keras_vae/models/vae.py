@@ -6,7 +6,7 @@ import tensorflow_probability as tfp
 from keras_vae._parts import check_count, register
 from keras_vae.likelihoods import Likelihood
 from keras_vae.models._base import LatentVariableModel
-from keras_vae.models._batches import as_arrays
+from keras_vae.models._batches import as_arrays, num_rows
 from keras_vae.models._checks import (
     are_valid,
     check_batch,
@@ -15,7 +15,7 @@ from keras_vae.models._checks import (
     checked_conditions,
     outside_support,
 )
-from keras_vae.networks import call_by_name, over_samples, widest_layer
+from keras_vae.networks import call_by_name, labels_of, over_samples, widest_layer
 from keras_vae.noise import as_seed, normals
 from keras_vae.objectives import ELBO, Objective
 from keras_vae.posteriors import Normal, Posterior
@@ -97,9 +97,25 @@ class VAE(LatentVariableModel):
 
     @property
     def conditions(self) -> dict[str, keras.KerasTensor]:
+        """What generating asks for, in the decoder and in the prior: input name -> symbolic input."""
+        return self.decoder_conditions | self.prior.conditions
+
+    @property
+    def decoder_conditions(self) -> dict[str, keras.KerasTensor]:
         """What the decoder asks for beside z: input name -> symbolic input."""
         return {
             t.name: t for t in self.decoder.inputs if t.name != "z" and len(self.decoder.inputs) > 1
+        }
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Which of the conditions are labels: input name -> number of classes."""
+        networks = (self.encoder, self.decoder, self.prior.network)
+        return {
+            name: num_classes
+            for network in networks
+            if network is not None
+            for name, num_classes in labels_of(network).items()
         }
 
     @property
@@ -111,7 +127,7 @@ class VAE(LatentVariableModel):
 
     @property
     def side_inputs(self) -> dict[str, keras.KerasTensor]:
-        """What the networks ask a batch for beside x and z: input name -> symbolic input."""
+        """What networks and prior ask a batch for beside x and z: input name -> symbolic input."""
         return self.encoder_conditions | self.conditions
 
     # Distributions.
@@ -134,12 +150,13 @@ class VAE(LatentVariableModel):
 
     def decode(self, z, batch=None) -> tfd.Distribution:
         """p(x|z) for z [..., B, D]; `batch` holds what a conditional decoder asks for, [B, ...] each."""
-        if missing := set(self.conditions) - set(batch if isinstance(batch, dict) else ()):
+        asked = self.decoder_conditions
+        if missing := set(asked) - set(batch if isinstance(batch, dict) else ()):
             raise ValueError(
-                f"The decoder also asks for {sorted(self.conditions)}: pass them as the second "
+                f"The decoder also asks for {sorted(asked)}: pass them as the second "
                 f"argument, a dict. {sorted(missing)} is missing."
             )
-        num_rows = {name: len(batch[name]) for name in self.conditions}
+        num_rows = {name: len(batch[name]) for name in asked}
         if set(num_rows.values()) - {np.shape(z)[-2]}:
             raise ValueError(
                 f"Every z has its own conditions. Received z of shape {tuple(np.shape(z))} and conditions for "
@@ -173,7 +190,7 @@ class VAE(LatentVariableModel):
 
     def reconstruct(self, x) -> np.ndarray:
         """Every example encoded and decoded again, without noise: like x."""
-        return self._in_chunks(self.call, x, self.side_inputs)
+        return self._in_chunks(self.call, x, self.encoder_conditions | self.decoder_conditions)
 
     def generate(self, num_samples: int, seed=0, **conditions) -> np.ndarray:
         """New examples [num_samples, *event]: what p(x|z) shows at z ~ p(z).
@@ -199,6 +216,16 @@ class VAE(LatentVariableModel):
             return likelihood.location(self.decode_params(z, conditions))
 
         return _map_rows(show, (noise.numpy(), batch), int(num_samples))
+
+    def generate_like(self, batch, seed=0) -> np.ndarray:
+        """As many new examples as the batch has, under its conditions: `generate` with an example's own.
+
+        Args:
+            batch: examples [N, *event], or a dict with what `conditions` names.
+            seed: as of `generate`.
+        """
+        given = {name: batch[name] for name in self.conditions}
+        return self.generate(num_rows(batch), seed, **given)
 
     def interpolate(self, a, b, steps: int = 8) -> np.ndarray:
         """A straight line in latent space from each example of `a` to its partner in `b`.
@@ -229,7 +256,7 @@ class VAE(LatentVariableModel):
     def _in_chunks(self, function, x, asked):
         batch = as_arrays(x)
         check_batch(self, batch, asked)
-        return _map_rows(function, batch, len(batch["x"] if isinstance(batch, dict) else batch))
+        return _map_rows(function, batch, num_rows(batch))
 
     # Checks.
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_vae import pictures
 from keras_vae.data import Splits
 from keras_vae.evaluation import latent_use
-from keras_vae.models import VAE
+from keras_vae.models import VAE, num_rows, x_of
 from keras_vae.training.run import Run, TrainingDiverged
 
 _WATCHED = 500  # validation examples that the use of the latent dimensions is measured on
@@ -123,27 +123,27 @@ class TensorBoard(keras.callbacks.Callback):
         self.vae, self.value_range = vae, run.value_range
         self.writer = tf.summary.create_file_writer(str(run.path / "tensorboard"))
         self.watched = splits.examples("validation", min(_WATCHED, splits.num_validation))
-        self.originals = self.watched[:num_images]
+        self.originals = tf.nest.map_structure(lambda array: array[:num_images], self.watched)
 
     def on_epoch_end(self, epoch, logs=None):
         with self.writer.as_default(step=epoch + 1):
             for term, value in logs.items():
                 tf.summary.scalar(term, value)
             tf.summary.scalar("learning_rate", self.vae.optimizer.learning_rate)
-            if len(self.watched) > 1:
+            if num_rows(self.watched) > 1:
                 use = latent_use(self.vae, self.watched)
                 tf.summary.scalar("active_units", use.num_active)
                 if use.rate is not None:
                     tf.summary.histogram("rate_per_dimension", use.rate)
-            if pictures.is_image(self.originals.shape[1:]):
-                samples = self.vae.generate(len(self.originals), seed=0)
+            if pictures.is_image(self.vae.event_shape):
+                samples = self.vae.generate_like(self.originals)
                 again = self.vae.reconstruct(self.originals)
                 grids = {
                     "samples": pictures.image_grid(
                         samples, columns=8, value_range=self.value_range
                     ),
                     "reconstructions": pictures.side_by_side(
-                        self.originals, again, value_range=self.value_range
+                        x_of(self.originals), again, value_range=self.value_range
                     ),
                 }
                 for name, grid in grids.items():

@@ -12,7 +12,7 @@ from rich.console import Console
 from keras_vae import _files, pictures, reports
 from keras_vae.data import Splits
 from keras_vae.data.sources import absolute
-from keras_vae.models import VAE
+from keras_vae.models import VAE, x_of
 from keras_vae.training.callbacks import KeepBest, Speed, StopAtNaN, StopByHand, TensorBoard
 from keras_vae.training.logs import LOGS
 from keras_vae.training.recipe import Recipe
@@ -234,16 +234,18 @@ def write_report(run: Run) -> None:
     ]
     pictures.learning_curves(run.path / "learning_curves.png", history, monitor)
     if pictures.is_image(splits.shape):
-        originals = splits.examples("validation", min(32, splits.num_validation))
+        seen = splits.examples("validation", min(64, splits.num_validation))
+        originals = tf.nest.map_structure(lambda array: array[:32], seen)
+        samples = model.generate_like(seen) if model.conditions else model.generate(64)
         pictures.save_png(
             run.path / "samples.png",
-            pictures.image_grid(model.generate(64), value_range=run.value_range),
+            pictures.image_grid(samples, value_range=run.value_range),
             scale=2,
         )
         pictures.save_png(
             run.path / "reconstructions.png",
             pictures.side_by_side(
-                originals, model.reconstruct(originals), value_range=run.value_range
+                x_of(originals), model.reconstruct(originals), value_range=run.value_range
             ),
             scale=2,
         )

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_vae import likelihoods, networks, objectives, priors
 from keras_vae._parts import check_count, check_known, check_positive
-from keras_vae.data import Splits, load
+from keras_vae.data import CONDITIONS, Splits, load
 from keras_vae.data.splits import steps_per_execution
+from keras_vae.data.tables import mixed
 from keras_vae.models import VAE
 
 
@@ -49,6 +51,8 @@ NETWORKS = {
     "mlp": Network(build=networks.mlp, sizes="hidden", jit_compile=True),
     "conv": Network(build=networks.conv, sizes="filters", jit_compile=False),
 }
+TABLE = Network(build=networks.table, sizes="hidden", jit_compile=True)
+"""The network "mlp" of a table with named columns."""
 LIKELIHOODS: dict[str, Callable[[Splits], likelihoods.Likelihood]] = {
     "bernoulli": _by_rank(likelihoods.Bernoulli),
     "continuous-bernoulli": _by_rank(likelihoods.ContinuousBernoulli),
@@ -61,16 +65,25 @@ LIKELIHOODS: dict[str, Callable[[Splits], likelihoods.Likelihood]] = {
         event_rank=len(splits.shape),
     ),
 }
-PRIORS: dict[str, Callable[["Recipe"], priors.Prior]] = {
-    "normal": lambda recipe: priors.StandardNormal(recipe.latent_dim),
-    "mixture": lambda recipe: priors.NormalMixture(
+PRIORS: dict[str, Callable[["Recipe", Any], priors.Prior]] = {
+    "normal": lambda recipe, conditions: priors.StandardNormal(recipe.latent_dim),
+    "mixture": lambda recipe, conditions: priors.NormalMixture(
         recipe.latent_dim, recipe.num_components, seed=recipe.seed
+    ),
+    "conditional-normal": lambda recipe, conditions: priors.ConditionalNormal(
+        networks.conditional(conditions, 2 * recipe.latent_dim)
     ),
 }
 OBJECTIVES: dict[str, Callable[["Recipe", int], objectives.Objective]] = {
     "elbo": _elbo,
     "iwae": lambda recipe, steps_per_epoch: objectives.IWAE(num_samples=recipe.num_samples),
 }
+TABLE_LIKELIHOODS: dict[str, Any] = {
+    "normal": likelihoods.Normal,
+    "laplace": likelihoods.Laplace,
+    "student-t": likelihoods.StudentT,
+}
+"""Of the real columns of a table; other columns have the likelihood of their type."""
 _OWNERS = {
     "beta": ("objective", "elbo"),
     "warm_up": ("objective", "elbo"),
@@ -88,12 +101,15 @@ class Recipe:
         data: a source that `keras_vae.data.load` knows.
         stream: leave the data on disk and read them batch by batch.
         protocol: how pixels become data; None: the source's default.
+        column_types: (name, type) of the columns of a table that are not what they look like.
+        condition: what the networks are told beside x, a name in `data.CONDITIONS`; None: nothing.
         network: a name in `NETWORKS`.
         hidden: units per hidden layer (mlp), or channels per level (conv); None: the network's
             default.
         activation: of the hidden layers, any name that Keras knows.
         latent_dim: size of z.
-        likelihood: a name in `LIKELIHOODS`; None: what suits the data.
+        likelihood: a name in `LIKELIHOODS`, or in `TABLE_LIKELIHOODS` for a table's real columns;
+            None: what suits the data.
         prior: a name in `PRIORS`.
         num_components: of the prior "mixture".
         objective: a name in `OBJECTIVES`.
@@ -112,6 +128,8 @@ class Recipe:
     data: str = "mnist"
     stream: bool = False
     protocol: str | None = None
+    column_types: tuple[tuple[str, str], ...] = ()
+    condition: str | None = None
     network: str = "mlp"
     hidden: tuple[int, ...] | None = None
     activation: str = "relu"
@@ -138,6 +156,10 @@ class Recipe:
         check_known("activation", self.activation, keras_activations())
         if self.likelihood is not None:
             check_known("likelihood", self.likelihood, LIKELIHOODS)
+        if self.condition is not None:
+            check_known("condition", self.condition, CONDITIONS)
+        elif self.prior == "conditional-normal":
+            raise ValueError("The prior conditional-normal needs a condition: choose one.")
         counts = ("epochs", "batch_size", "latent_dim", "num_samples", "num_components")
         check_count("Recipe", **{name: getattr(self, name) for name in counts})
         check_count("Recipe", least=0, warm_up=self.warm_up, seed=self.seed)
@@ -166,6 +188,8 @@ class Recipe:
             batch_size=self.batch_size,
             seed=self.seed,
             stream=self.stream,
+            condition=self.condition,
+            column_types=dict(self.column_types),
         )
 
     def steps_in_epoch(self, splits: Splits) -> int:
@@ -185,22 +209,21 @@ class Recipe:
                 "evenly. Choose a batch_size that they divide."
             )
         keras.utils.set_random_seed(self.seed % 2**32)
-        name = self.likelihood or suited_likelihood(splits)
-        likelihood = LIKELIHOODS[name](splits)
-        network, steps_per_epoch = NETWORKS[self.network], self.steps_in_epoch(splits)
+        steps_per_epoch, conditions = self.steps_in_epoch(splits), splits.conditions
+        network, likelihood, shape = self._chosen(splits)
         encoder, decoder = network.build(
-            splits.shape,
-            self.latent_dim,
+            latent_dim=self.latent_dim,
             activation=self.activation,
             likelihood=likelihood,
-            output_mean=splits.mean,
+            conditions=conditions,
+            **shape,
             **({network.sizes: self.hidden} if self.hidden else {}),
         )
         vae = VAE(
             encoder,
             decoder,
             likelihood=likelihood,
-            prior=PRIORS[self.prior](self),
+            prior=PRIORS[self.prior](self, conditions),
             objective=OBJECTIVES[self.objective](self, steps_per_epoch),
             seed=self.seed,
         )
@@ -216,13 +239,27 @@ class Recipe:
         )
         return vae
 
+    def _chosen(self, splits: Splits) -> tuple[Network, likelihoods.Likelihood, dict[str, Any]]:
+        """The networks, the likelihood, and what the former are told of the data."""
+        if not splits.columns:
+            name = self.likelihood or suited_likelihood(splits)
+            data = {"input_shape": splits.shape, "output_mean": splits.mean}
+            return NETWORKS[self.network], LIKELIHOODS[name](splits), data
+        if self.network != "mlp":
+            raise ValueError(f"A table takes the network mlp. Received: {self.network}")
+        check_known("likelihood of a table", self.likelihood or "normal", TABLE_LIKELIHOODS)
+        family = TABLE_LIKELIHOODS[self.likelihood or "normal"]
+        likelihood = mixed(splits.columns, np.asarray(splits.stored["train"].values), family)
+        return TABLE, likelihood, {"has_missing": splits.has_missing}
+
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     @classmethod
     def from_json(cls, config: Mapping[str, Any]) -> "Recipe":
-        hidden = config["hidden"]
-        return cls(**{**config, "hidden": tuple(hidden) if hidden else None})
+        hidden, types = config["hidden"], config.get("column_types", ())
+        sizes = tuple(hidden) if hidden else None
+        return cls(**{**config, "hidden": sizes, "column_types": tuple(map(tuple, types))})
 
 
 def keras_activations() -> list[str]:

@@ -15,6 +15,7 @@ from keras_vae._parts import check_known
 from keras_vae.data import Splits
 from keras_vae.evaluation import LogLikelihood, latent_use, log_likelihood
 from keras_vae.export import FORMATS, QUANTIZATIONS, Parity, export
+from keras_vae.models import num_rows
 from keras_vae.training.run import Run
 
 _COST_EXAMPLES = 1000  # to measure the cost of quantisation on
@@ -70,7 +71,7 @@ def _or_none(number: float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def examples(splits: Splits, split: str, limit: int | None = None) -> np.ndarray:
+def examples(splits: Splits, split: str, limit: int | None = None) -> Any:
     """The first examples of a split; all of them without a limit, or where there are fewer."""
     check_known("split", split, splits.stored)
     if limit is not None and limit < 1:
@@ -97,7 +98,7 @@ def evaluate_run(
     return Evaluation(
         estimate=estimate,
         terms={term: terms[term] for term in run.model.objective.terms},
-        active_units=latent_use(run.model, x).num_active if len(x) > 1 else None,
+        active_units=latent_use(run.model, x).num_active if num_rows(x) > 1 else None,
         about={"split": split, "sha256": run.data.fingerprints[split], "seed": seed},
     )
 

@@ -11,10 +11,22 @@ from keras_vae import VAE, Sampling, likelihoods, networks, objectives, posterio
 EVENT_SIZE, LATENT_DIM = 6, 3
 
 
-def vae(likelihood=None, posterior=None, prior=None, objective=None) -> VAE:
+MIXED = likelihoods.Mixed(
+    blocks=(
+        likelihoods.Block(
+            likelihood=likelihoods.Normal(data_mean=(1.0, 0.5), data_stddev=0.5), indices=(4, 1)
+        ),
+        likelihoods.Block(likelihood=likelihoods.Bernoulli(), indices=(0, 5)),
+        likelihoods.Block(likelihood=likelihoods.Categorical(num_categories=3), indices=(2, 3)),
+    ),
+    columns=[likelihoods.Column(name=name) for name in "abcdef"],
+)
+
+
+def vae(likelihood=None, posterior=None, prior=None, objective=None, networks_of=None) -> VAE:
     likelihood = likelihood or likelihoods.Bernoulli()
     posterior = posterior or posteriors.Normal()
-    encoder, decoder = networks.mlp(
+    encoder, decoder = networks_of or networks.mlp(
         EVENT_SIZE, LATENT_DIM, hidden=8, posterior=posterior, likelihood=likelihood
     )
     return VAE(
@@ -28,9 +40,12 @@ def vae(likelihood=None, posterior=None, prior=None, objective=None) -> VAE:
     )
 
 
-def data_for(model: VAE, num_examples: int) -> np.ndarray:
+def data_for(model: VAE, num_examples: int) -> np.ndarray | dict[str, np.ndarray]:
     """Data inside the support of the model's likelihood."""
     rng = np.random.default_rng(0)
+    if model.labels:
+        label = rng.integers(0, 3, num_examples).astype(np.int32)
+        return {"x": data_for(vae(), num_examples), "label": label}
     if isinstance(model.likelihood, likelihoods.Categorical):
         return rng.integers(0, 3, (num_examples, EVENT_SIZE)).astype(np.float32)
     return (rng.random((num_examples, EVENT_SIZE)) < 0.5).astype(np.float32)
@@ -41,6 +56,9 @@ ROWS = {
     Sampling: vae,
     posteriors.Normal: lambda: vae(posterior=posteriors.Normal()),
     priors.StandardNormal: lambda: vae(prior=priors.StandardNormal(LATENT_DIM)),
+    priors.ConditionalNormal: lambda: vae(
+        prior=priors.ConditionalNormal(networks.conditional({"label": 3}, 2 * LATENT_DIM, hidden=4))
+    ),
     priors.NormalMixture: lambda: vae(prior=priors.NormalMixture(LATENT_DIM, num_components=4)),
     likelihoods.Normal: lambda: vae(likelihoods.Normal()),
     likelihoods.SharedScaleNormal: lambda: vae(likelihoods.SharedScaleNormal()),
@@ -48,9 +66,23 @@ ROWS = {
     likelihoods.StudentT: lambda: vae(likelihoods.StudentT(df=4.0)),
     likelihoods.Bernoulli: lambda: vae(likelihoods.Bernoulli()),
     likelihoods.ContinuousBernoulli: lambda: vae(likelihoods.ContinuousBernoulli()),
+    likelihoods.Mixed: lambda: vae(MIXED, networks_of=networks.table(MIXED, LATENT_DIM, hidden=8)),
     likelihoods.Categorical: lambda: vae(likelihoods.Categorical(num_categories=3)),
     objectives.ELBO: lambda: vae(
         objective=objectives.ELBO(beta=keras.optimizers.schedules.PolynomialDecay(0.0, 9, 1.0))
     ),
     objectives.IWAE: lambda: vae(objective=objectives.IWAE(num_samples=3)),
+    objectives.BetaTC: lambda: vae(objective=objectives.BetaTC(num_examples=24)),
+    objectives.Capacity: lambda: vae(
+        objective=objectives.Capacity(
+            gamma=5.0, capacity=keras.optimizers.schedules.PolynomialDecay(0.0, 9, 2.0)
+        )
+    ),
+    objectives.CIWAE: lambda: vae(objective=objectives.CIWAE(num_samples=3)),
+    objectives.DIPVAE: lambda: vae(objective=objectives.DIPVAE()),
+    objectives.DReG: lambda: vae(objective=objectives.DReG(num_samples=3)),
+    objectives.InfoVAE: lambda: vae(objective=objectives.InfoVAE(scale=5.0)),
+    objectives.MultiplyIWAE: lambda: vae(objective=objectives.MultiplyIWAE(num_samples=2)),
+    objectives.PIWAE: lambda: vae(objective=objectives.PIWAE(num_samples=2)),
+    objectives.StickingTheLanding: lambda: vae(objective=objectives.StickingTheLanding()),
 }

@@ -47,7 +47,9 @@ def test_every_public_class_has_a_row():
         for name in module.__all__
         if inspect.isclass(value := getattr(module, name)) and not inspect.isabstract(value)
     }
-    assert public == set(ROWS)
+    assert public - {likelihoods.Block, likelihoods.Column, objectives.Cyclical} == set(
+        ROWS
+    )  # what parts are made of
 
 
 @every_class
@@ -67,7 +69,10 @@ def test_keras_file_gives_the_same_model(cls, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     assert_same(states(loaded), states(model))
-    np.testing.assert_array_equal(loaded.generate(5, seed=1), model.generate(5, seed=1))
+    asked = {name: np.arange(5) % num for name, num in model.labels.items()}
+    np.testing.assert_array_equal(
+        loaded.generate(5, seed=1, **asked), model.generate(5, seed=1, **asked)
+    )
     np.testing.assert_array_equal(loaded.reconstruct(x), model.reconstruct(x))
     assert loaded.evaluate(x, verbose=0) == model.evaluate(x, verbose=0)
 
@@ -85,7 +90,8 @@ def test_training_goes_on_after_loading_as_if_never_saved(cls, tmp_path):
     theirs = loaded.fit(x, batch_size=4, shuffle=False, verbose=0).history
     assert ours == theirs
     assert_same(states(loaded), states(model))
-    assert int(loaded.step.numpy()) == int(loaded.sampling.draws.numpy()) == 12
+    assert int(loaded.step.numpy()) == 12
+    assert int(loaded.sampling.draws.numpy()) >= 12
 
 
 @every_class
@@ -116,10 +122,12 @@ def test_xla_training_goes_on_after_loading_to_the_bit(tmp_path):
 def test_eager_graph_and_any_batch_size_agree(cls):
     model = make(cls)
     x = data_for(model, 7)
-    reconstruct = tf.function(model.call, input_signature=[tf.TensorSpec([None, x.shape[1]])])
+    spec = tf.nest.map_structure(lambda a: tf.TensorSpec([None, *a.shape[1:]], a.dtype), x)
+    reconstruct = tf.function(model.call, input_signature=[spec])
     expected = model.reconstruct(x)
     for size in (1, 3, 7):
-        np.testing.assert_allclose(reconstruct(x[:size]), expected[:size], atol=1e-5)
+        first = tf.nest.map_structure(lambda a, size=size: a[:size], x)
+        np.testing.assert_allclose(reconstruct(first), expected[:size], atol=1e-5)
     model.compile("sgd", run_eagerly=True)
     eager = model.evaluate(x, verbose=0)
     model.compile("sgd", run_eagerly=False, jit_compile=False)
@@ -135,7 +143,7 @@ def test_mixed_precision_networks_with_float32_densities(cls, policy):
     finally:
         keras.config.set_dtype_policy("float32")
     x = data_for(model, 8)
-    assert model.encoder(x).dtype == policy.removeprefix("mixed_")
+    assert model.encode(x).dtype == policy.removeprefix("mixed_")
     q, z = model.infer(x)
     np.testing.assert_allclose(model.predict(x, verbose=0), model.reconstruct(x), atol=1e-2)
     assert q.dtype == z.dtype == model.log_likelihood(x, z).dtype == tf.float32

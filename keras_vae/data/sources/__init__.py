@@ -5,13 +5,13 @@ A new form is one module with a function to `RawData` and one row in `SOURCES`.
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from keras_vae._parts import nearest
 from keras_vae.data.examples import RawData, checked
 from keras_vae.data.records import Records
-from keras_vae.data.sources import arrays, catalogue, images, shards
+from keras_vae.data.sources import arrays, catalogue, images, shards, tables
 
 __all__ = ["SOURCES", "Source", "absolute", "read"]
 
@@ -26,13 +26,15 @@ class Source:
         matches: Whether a name has this form.
         read: Reads the data of this name: arrays, or `Records`.
         stream: The same as `Records`, where `read` gives arrays and there is another way.
+        has_columns: Whether `read` takes types of columns as well.
     """
 
     form: str
     meaning: str
     matches: Callable[[str], bool]
-    read: Callable[[str], RawData]
+    read: Callable[..., RawData]
     stream: Callable[[str], RawData] | None = None
+    has_columns: bool = False
 
 
 SOURCES: tuple[Source, ...] = (
@@ -63,6 +65,13 @@ SOURCES: tuple[Source, ...] = (
         arrays.read_npz,
     ),
     Source(
+        "FILE.csv or FILE.parquet",
+        "a table with named columns: numbers, categories, missing values",
+        tables.is_table,
+        tables.read_table,
+        has_columns=True,
+    ),
+    Source(
         "FOLDER of IDX files",
         "named like those of MNIST, gzipped or not",
         catalogue.is_idx_folder,
@@ -84,12 +93,18 @@ SOURCES: tuple[Source, ...] = (
 """The forms, in the order in which they are tried."""
 
 
-def read(source: str | os.PathLike[str], *, stream: bool = False) -> RawData:
+def read(
+    source: str | os.PathLike[str],
+    *,
+    stream: bool = False,
+    column_types: Mapping[str, str] | None = None,
+) -> RawData:
     """Reads the data that `source` names.
 
     Args:
         source: A name in one of the forms of `SOURCES`.
         stream: Whether the examples are to stay on disk.
+        column_types: What columns of a table are, by name.
 
     Returns:
         The data as the source has it: arrays, or `Records` of a stream.
@@ -107,6 +122,12 @@ def read(source: str | os.PathLike[str], *, stream: bool = False) -> RawData:
         raise ValueError(f"The name of the data is empty. {_forms()}")
     for kind in SOURCES:
         if kind.matches(name):
+            if column_types and not kind.has_columns:
+                raise ValueError(
+                    f"column_types belong to tables (.csv, .parquet), and {name!r} is {kind.form}."
+                )
+            if kind.has_columns and not stream:
+                return kind.read(name, column_types)
             if not stream:
                 return _in_memory(kind.read(name))
             data = (kind.stream or kind.read)(name)

@@ -1,12 +1,5 @@
-"""Likelihoods p(x|z): how the decoder's output becomes a distribution over data.
+"""Families of one distribution: the same for every element of x."""
 
-The decoder gives `params` whose last axis holds every parameter of every channel: for data with
-shape [..., H, W, C] under a family with two parameters per channel, params are [..., H, W, 2 C].
-`event_rank` says how many trailing axes are one example: 3 for images [H, W, C], 1 for vectors.
-Log-probabilities are summed over the event, in nats and float32.
-"""
-
-import abc
 import math
 import numbers
 from typing import Any, ClassVar
@@ -20,6 +13,7 @@ from keras_vae._parts import (
     Configurable,
     StatefulPart,
     check_count,
+    check_finite,
     check_positive,
     log_variance_of,
     name_of,
@@ -27,121 +21,9 @@ from keras_vae._parts import (
     scale_of,
     value_object,
 )
+from keras_vae.likelihoods._base import Likelihood
 
 tfd = tfp.distributions
-
-__all__ = [
-    "Bernoulli",
-    "Categorical",
-    "ContinuousBernoulli",
-    "Laplace",
-    "Likelihood",
-    "Normal",
-    "SharedScaleNormal",
-    "StudentT",
-]
-
-
-class Likelihood(abc.ABC):
-    """A family of distributions p(x|z), indexed by the decoder's output `params`.
-
-    A subclass says how many parameters a channel takes and which elementwise distribution they
-    give; the rest is here. One without weights is a frozen value object, one that learns is a Keras
-    layer.
-
-    Attributes:
-        event_rank: number of trailing axes of x that make up one example.
-        support: in words, the values that x may take.
-        location_bounds: between which `location` lies.
-        visible_within: parameters beyond plus or minus this number are shown, in eight bits, as at
-            it; None if there is no such number.
-    """
-
-    event_rank: int
-
-    def __post_init__(self):
-        check_count(name_of(self), event_rank=self.event_rank)
-
-    @property
-    def support(self) -> str:
-        return "any real number"
-
-    @property
-    def location_bounds(self) -> tuple[float, float]:
-        return -math.inf, math.inf
-
-    @property
-    def visible_within(self) -> float | None:
-        return None
-
-    @abc.abstractmethod
-    def params_size(self, channels: int) -> int:
-        """Size of the last axis of `params` for data with that many channels."""
-
-    @abc.abstractmethod
-    def elementwise(self, params: tf.Tensor) -> tfd.Distribution:
-        """The distribution of each element of x, with x's shape as its batch shape.
-
-        `params` are float32.
-        """
-
-    def distribution(self, params: tf.Tensor) -> tfd.Distribution:
-        """p(x|z) with `event_rank` event axes, in float32."""
-        return tfd.Independent(self.elementwise(tf.cast(params, tf.float32)), self.event_rank)
-
-    def location(self, params: tf.Tensor) -> tf.Tensor:
-        """What is shown for p(x|z), in x's shape: its mean unless the family says otherwise."""
-        return self.elementwise(tf.cast(params, tf.float32)).mean()
-
-    def stddev(self, params: tf.Tensor) -> tf.Tensor | None:
-        """The standard deviation of each element, in x's shape; None for a family without a scale."""
-        return None
-
-    def sample(self, params: tf.Tensor, seed) -> tf.Tensor:
-        """One draw from p(x|z), in x's shape; `seed` is int32 [2]."""
-        return self.distribution(params).sample(seed=seed)
-
-    def log_prob(
-        self, params: tf.Tensor, x: tf.Tensor, mask=None, training: bool = False
-    ) -> tf.Tensor:
-        """Log p(x|z) in nats, summed over the event.
-
-        Args:
-            params: [..., *event with its last axis multiplied].
-            x: [..., *event]; broadcasts against `params` from the left, as for K samples of z per
-                example.
-            mask: like x, 1 where x is observed and 0 where it is missing. A missing element adds
-                nothing, and whatever stands in its place (NaN included) reaches neither value nor
-                gradient.
-            training: for likelihoods that estimate a parameter from the batch.
-
-        Returns:
-            float32 [...].
-        """
-        x = tf.cast(x, tf.float32)
-        event_axes = list(range(-self.event_rank, 0))
-        elementwise = self.elementwise(tf.cast(params, tf.float32))
-        if mask is None:
-            return tf.reduce_sum(elementwise.log_prob(x), axis=event_axes)
-        observed = tf.cast(mask, tf.bool)
-        log_prob = elementwise.log_prob(tf.where(observed, x, tf.zeros_like(x)))
-        return tf.reduce_sum(tf.where(observed, log_prob, tf.zeros_like(log_prob)), axis=event_axes)
-
-    def contains(self, x: tf.Tensor) -> tf.Tensor:
-        """Elementwise: whether values lie in the support, where no NaN lies: bool like x."""
-        return tf.math.is_finite(x)
-
-    def params_for_mean(self, mean: np.ndarray) -> np.ndarray:
-        """Parameters [..., params_size(C)] whose mean is `mean` [..., C]: a decoder's initial
-        output bias.
-
-        Raises:
-            ValueError: where the family has no mean that its parameters can be solved for.
-        """
-        raise ValueError(
-            f"{name_of(self)} has no parameters that can be found from a mean. Build the network without "
-            "`output_mean`, or set the bias of its last layer yourself."
-        )
 
 
 class _LocationScale(Likelihood, Configurable):
@@ -150,21 +32,39 @@ class _LocationScale(Likelihood, Configurable):
     """
 
     scale: float | None
+    data_mean: float | tuple[float, ...]
+    data_stddev: float | tuple[float, ...]
     family: ClassVar[type[tfd.Distribution]]
 
     def __post_init__(self):
         super().__post_init__()
         if self.scale is not None:
             check_positive(name_of(self), scale=self.scale)
+        for name in ("data_mean", "data_stddev"):
+            value: Any = np.asarray(getattr(self, name), np.float64).tolist()
+            object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
+        check_finite(name_of(self), data_mean=self.data_mean)
+        for stddev in np.ravel(self.data_stddev):
+            check_positive(name_of(self), data_stddev=float(stddev))
 
     def params_size(self, channels):
         return 2 * channels if self.scale is None else channels
 
     def _loc_and_scale(self, params):
         if self.scale is not None:
-            return params, self.scale
-        loc, log_variance = tf.split(params, 2, axis=-1)
-        return loc, scale_of(log_variance)
+            loc, scale = params, self.scale
+        else:
+            loc, log_variance = tf.split(params, 2, axis=-1)
+            scale = scale_of(log_variance)
+        if self.data_mean == 0.0 and self.data_stddev == 1.0:
+            return loc, scale
+        unit = tf.constant(self.data_stddev, tf.float32)
+        return tf.constant(self.data_mean, tf.float32) + unit * loc, unit * scale
+
+    def features(self, x):
+        return (x - tf.constant(self.data_mean, tf.float32)) / tf.constant(
+            self.data_stddev, tf.float32
+        )
 
     def elementwise(self, params):
         return self.family(*self._loc_and_scale(params))
@@ -182,9 +82,8 @@ class _LocationScale(Likelihood, Configurable):
         return None if unit is None else tf.zeros_like(loc) + unit * scale
 
     def params_for_mean(self, mean):
-        return (
-            mean if self.scale is not None else np.concatenate([mean, np.zeros_like(mean)], axis=-1)
-        )
+        loc = (mean - np.asarray(self.data_mean)) / np.asarray(self.data_stddev)
+        return loc if self.scale is not None else np.concatenate([loc, np.zeros_like(loc)], axis=-1)
 
 
 @value_object
@@ -197,8 +96,11 @@ class Normal(_LocationScale):
     learned scale see `SharedScaleNormal`.
 
     Args:
-        scale: standard deviation, in units of x; None: given by the network.
+        scale: standard deviation, in units of `data_stddev`; None: given by the network.
         event_rank: number of trailing axes of one example.
+        data_mean, data_stddev: a number, or one per channel: the network's location and scale are
+            in units of this standard deviation from this mean, which standardises the data inside
+            of the model.
 
     Example:
         >>> images = tf.zeros([4, 28, 28, 1])
@@ -211,6 +113,8 @@ class Normal(_LocationScale):
 
     scale: float | None = None
     event_rank: int = 1
+    data_mean: float | tuple[float, ...] = 0.0
+    data_stddev: float | tuple[float, ...] = 1.0
     family: ClassVar[Any] = tfd.Normal
 
 
@@ -219,13 +123,16 @@ class Laplace(_LocationScale):
     """p(x|z) = prod Laplace(x_i; loc_i, scale_i): an absolute error with its normaliser.
 
     Args:
-        scale: the Laplace scale b, in units of x (standard deviation sqrt(2) b); None: given by the
-            network as 2 log b.
+        scale: the Laplace scale b, in units of `data_stddev` (standard deviation sqrt(2) b); None:
+            given by the network as 2 log b.
         event_rank: number of trailing axes of one example.
+        data_mean, data_stddev: as of `Normal`.
     """
 
     scale: float | None = None
     event_rank: int = 1
+    data_mean: float | tuple[float, ...] = 0.0
+    data_stddev: float | tuple[float, ...] = 1.0
     family: ClassVar[Any] = tfd.Laplace
 
     def _stddev_per_scale(self):
@@ -238,8 +145,10 @@ class StudentT(_LocationScale):
 
     Args:
         df: degrees of freedom; towards infinity it is the Normal.
-        scale: the scale (not the standard deviation), in units of x; None: given by the network.
+        scale: the scale (not the standard deviation), in units of `data_stddev`; None: given by the
+            network.
         event_rank: number of trailing axes of one example.
+        data_mean, data_stddev: as of `Normal`.
 
     References:
         Takahashi et al., Student-t Variational Autoencoder for Robust Density Estimation, IJCAI
@@ -249,6 +158,8 @@ class StudentT(_LocationScale):
     df: float = 5.0
     scale: float | None = None
     event_rank: int = 1
+    data_mean: float | tuple[float, ...] = 0.0
+    data_stddev: float | tuple[float, ...] = 1.0
 
     def __post_init__(self):
         super().__post_init__()
@@ -465,6 +376,15 @@ class Categorical(Likelihood, Configurable):
 
     def location(self, params):
         return self.elementwise(tf.cast(params, tf.float32)).mode()
+
+    def features(self, x):
+        one_hot = tf.one_hot(tf.cast(x, tf.int32), self.num_categories)
+        shape: Any = x.shape
+        size = self.features_size(shape[-1])
+        return tf.reshape(one_hot, tf.concat([tf.shape(x)[:-1], [size]], axis=0))
+
+    def features_size(self, channels):
+        return self.num_categories * channels
 
     def params_for_mean(self, mean):
         """Those of the binomial distribution of that mean."""
