@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -148,3 +149,16 @@ def sizes(option: str, text: str) -> tuple[int, ...]:
             f"{option} takes positive numbers with commas, as in 512,256. Received: {text}"
         )
     return numbers
+
+
+def column_types(given: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The columns of a table and their types, of words NAME=TYPE."""
+    pairs = []
+    for word in given:
+        name, _, kind = word.rpartition("=")
+        if not name or not kind:
+            raise typer.BadParameter(
+                f"--column-type takes NAME=TYPE, as in code=categorical. Received: {word}"
+            )
+        pairs.append((name, kind))
+    return tuple(pairs)

@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from keras_vae_cli._app import app, console, given_options, quietly, rows, say, sizes, usage
+from keras_vae_cli._app import (
+    app,
+    column_types,
+    console,
+    given_options,
+    quietly,
+    rows,
+    say,
+    sizes,
+    usage,
+)
 
 
 @app.command()
@@ -18,7 +28,14 @@ def search(
     ] = False,
     protocol: Annotated[
         str | None,
-        typer.Option(help="grey, dynamic, static or raw; the source's own by default."),
+        typer.Option(help="grey, dynamic, static, raw or table; the source's own by default."),
+    ] = None,
+    column_type: Annotated[
+        list[str] | None,
+        typer.Option(help="Of a table: NAME=TYPE; as `keras-vae train` takes it."),
+    ] = None,
+    condition: Annotated[
+        str | None, typer.Option(help="What the networks are told beside x.")
     ] = None,
     latent_dims: Annotated[str, typer.Option(help="Sizes of z, with commas.")] = "2,4,8,16,32,64",
     network: Annotated[
@@ -90,6 +107,8 @@ def search(
                     data=data,
                     stream=stream,
                     protocol=protocol,
+                    column_types=column_types(column_type or ()),
+                    condition=condition,
                     activation=activation,
                     likelihood=likelihood,
                     prior=prior,

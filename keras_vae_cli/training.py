@@ -1,6 +1,5 @@
 """Commands that train a run and say what it is."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from keras_vae_cli._app import (
     SeedOption,
     SplitOption,
     app,
+    column_types,
     console,
     given_options,
     open_run,
@@ -145,7 +145,7 @@ def train(
                 data=data,
                 stream=stream,
                 protocol=protocol,
-                column_types=_column_types(column_type or ()),
+                column_types=column_types(column_type or ()),
                 condition=condition,
                 network=network,
                 hidden=None if hidden is None else sizes("--hidden", hidden),
@@ -180,18 +180,6 @@ def train(
             )
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-
-
-def _column_types(given: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for word in given:
-        name, _, kind = word.rpartition("=")
-        if not name or not kind:
-            raise typer.BadParameter(
-                f"--column-type takes NAME=TYPE, as in code=categorical. Received: {word}"
-            )
-        pairs.append((name, kind))
-    return tuple(pairs)
 
 
 @app.command()

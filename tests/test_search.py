@@ -253,6 +253,9 @@ def test_remarks():
             patience=3,
             jit_compile=False,
             learning_rate=0.01,
+            column_types=(("a code", "categorical"), ("age", "count")),
+            condition="label",
+            prior="conditional-normal",
         ),
     ],
 )

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_vae._parts import check_count
 from keras_vae.estimators import kl_divergence
-from keras_vae.models import LatentVariableModel
+from keras_vae.models import LatentVariableModel, num_rows
 from keras_vae.noise import as_seed, threefry
 
 _ROWS = 500  # at once, or fewer where the decoder is wide
@@ -72,7 +72,7 @@ def bound(model: LatentVariableModel, x, num_samples: int = 8, *, seed=0) -> Bou
         return tf.reduce_mean(distortion, axis=0), tf.reduce_mean(rate, axis=0)
 
     parts = []
-    for number, start in enumerate(range(0, len(tf.nest.flatten(arrays)[0]), rows)):
+    for number, start in enumerate(range(0, num_rows(arrays), rows)):
         batch = tf.nest.map_structure(lambda a, i=start: tf.constant(a[i : i + rows]), arrays)
         parts.append(sides(batch, tf.constant(number)))
     distortion, rate = (

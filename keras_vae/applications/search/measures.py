@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from keras_vae import _files
 from keras_vae.data import Splits
 from keras_vae.evaluation import bound, latent_use
-from keras_vae.models import VAE
+from keras_vae.models import VAE, num_rows
 from keras_vae.training import Run
 
 _FILE = "search.npz"  # in the run's folder
@@ -109,7 +109,7 @@ def _probe(model: VAE, splits: Splits, x) -> float:
         model.embed(splits.examples("train", number)),
         labels[:number],
         model.embed(x),
-        new_labels[: len(x)],
+        new_labels[: num_rows(x)],
     )
 
 

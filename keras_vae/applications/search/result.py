@@ -191,8 +191,9 @@ class SearchResult:
             "Nats per example on the validation set, lower is better; rate and -ELBO with beta = 1, whatever the "
             "beta of training. Behind the best: mean difference to the best over the same examples, ± its "
             "(paired) standard error. Active: dimensions whose posterior mean has a variance above 0.01. Probe: "
-            "accuracy of a logistic regression from the posterior means to the labels. Stopped: early, because its bound "
-            "was above the median, at the same epoch, of the runs before it; its numbers are of that epoch.",
+            "accuracy of a logistic regression from the posterior means to the labels. Stopped: early, "
+            "because its bound was above the median, at the same epoch, of the runs before it; its numbers are of "
+            "that epoch.",
             f"The recommended model is trained: `keras-vae evaluate {self.path / run}`. To train it anew:",
             f"```sh\n{self.command} --output NEW_FOLDER\n```",
         ]
@@ -213,6 +214,9 @@ def train_command(recipe: Recipe) -> str:
             words += [] if value is None else ["--jit" if value else "--no-jit"]
         elif field.name == "stream":
             words += [option] * value
+        elif field.name == "column_types":
+            for column, kind in value:
+                words += ["--column-type", f"{column}={kind}"]
         elif value != field.default or field.name in ("data", "latent_dim"):
             words += [option, in_words(value) if isinstance(value, tuple) else str(value)]
     return shlex.join(words)
