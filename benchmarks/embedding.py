@@ -11,6 +11,7 @@ by one number, their common standard deviation, so that C means the same for all
 """
 
 import argparse
+import functools
 import os
 import sys
 import tempfile
@@ -39,24 +40,28 @@ LABELS = {100: 10, 1000: 5, ALL: 1}
 """Number of labels, and how often they are drawn."""
 
 
-def by_vae(train: np.ndarray, test: np.ndarray, given) -> tuple[np.ndarray, np.ndarray]:
+def by_vae(protocol: str, train: np.ndarray, test: np.ndarray, given) -> tuple[np.ndarray, ...]:
     embedder = Embedder(
-        latent_dim=given.size, epochs=given.epochs, beta=given.beta, random_state=given.seed
+        latent_dim=given.size,
+        epochs=given.epochs,
+        beta=given.beta,
+        protocol=protocol,
+        random_state=given.seed,
     ).fit(train)
     return embedder.transform(train), embedder.transform(test)
 
 
-def by_pca(train: np.ndarray, test: np.ndarray, given) -> tuple[np.ndarray, np.ndarray]:
+def by_pca(train: np.ndarray, test: np.ndarray, given) -> tuple[np.ndarray, ...]:
     flat = [images.reshape(len(images), -1) for images in (train, test)]
     pca = PCA(given.size, random_state=given.seed).fit(flat[0])
     return pca.transform(flat[0]), pca.transform(flat[1])
 
 
-def by_pixels(train: np.ndarray, test: np.ndarray, given) -> tuple[np.ndarray, np.ndarray]:
+def by_pixels(train: np.ndarray, test: np.ndarray, given) -> tuple[np.ndarray, ...]:
     return train.reshape(len(train), -1), test.reshape(len(test), -1)
 
 
-def by_umap(train: np.ndarray, test: np.ndarray, given) -> tuple[np.ndarray, np.ndarray]:
+def by_umap(train: np.ndarray, test: np.ndarray, given) -> tuple[np.ndarray, ...]:
     with tempfile.TemporaryDirectory() as folder:
         images, embedded = Path(folder) / "images.npz", Path(folder) / "embedded.npz"
         np.savez(images, train=train, test=test)
@@ -65,7 +70,13 @@ def by_umap(train: np.ndarray, test: np.ndarray, given) -> tuple[np.ndarray, np.
             return arrays["train"], arrays["test"]
 
 
-CONTESTANTS = {"VAE": by_vae, "PCA": by_pca, "raw pixels": by_pixels, "UMAP": by_umap}
+CONTESTANTS = {
+    "VAE of binarised pixels": functools.partial(by_vae, "dynamic"),
+    "VAE of grey pixels": functools.partial(by_vae, "grey"),
+    "PCA": by_pca,
+    "raw pixels": by_pixels,
+    "UMAP": by_umap,
+}
 
 
 def kept(path: Path, embed, *arguments) -> tuple[np.ndarray, np.ndarray, float]:
@@ -129,7 +140,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--size", type=int, default=16, help="of the embeddings")
-    parser.add_argument("--epochs", type=int, default=30, help="of the VAE")
+    parser.add_argument("--epochs", type=int, default=20, help="of the VAE")
     parser.add_argument("--beta", type=float, default=1.0, help="of the VAE")
     parser.add_argument("--examples", type=int, help="only the first training images")
     parser.add_argument("--seed", type=int, default=0)

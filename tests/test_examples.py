@@ -11,6 +11,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 MAKES = {
     "quickstart.py": ["quickstart/samples.png", "quickstart/export/model.tflite"],
     "conditional_digits.py": ["digits.png", "analogy.png"],
+    "embedding.py": ["map.png"],
     "latent_directions.py": ["directions/traversals.gif", "directions/attributes.png"],
     "parts_of_your_own.py": ["combination.keras"],
     "latent_size.py": ["latent_size/search.png", "latent_size/report.md"],
