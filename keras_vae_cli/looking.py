@@ -27,8 +27,9 @@ def generate(
     from keras_vae import pictures
     from keras_vae.training.results import class_number, generate_run
 
+    shape = opened.model.event_shape
     with usage():
-        pictures.check_output(output, opened.model.event_shape)
+        pictures.check_output(output, shape)
         number = None if label is None else class_number(opened, label)
     samples, columns = generate_run(opened, num_samples, label=number, seed=seed)
     pictures.save(output, samples, value_range=opened.value_range, columns=columns)
