@@ -3,16 +3,24 @@ Keras model underneath.
 """
 
 from keras_vae.applications.anomaly import AnomalyDetector
-from keras_vae.applications.detection import Detector, Threshold, calibrate
+from keras_vae.applications.detection import (
+    Detection,
+    Detector,
+    Threshold,
+    calibrate,
+    detect_run,
+)
 from keras_vae.applications.scores import SCORES, AnomalyScore, anomaly_scores, attributions
 
 __all__ = [
     "SCORES",
     "AnomalyDetector",
     "AnomalyScore",
+    "Detection",
     "Detector",
     "Threshold",
     "anomaly_scores",
     "attributions",
     "calibrate",
+    "detect_run",
 ]
