@@ -118,11 +118,7 @@ def ours(task: Task, seed: int) -> dict[str, np.ndarray]:
     keras.utils.set_random_seed(seed)
     size = task.normal.shape[1]
     is_image = size == 784
-    likelihood = (
-        likelihoods.Normal(scale=0.1)
-        if is_image
-        else likelihoods.SharedScaleNormal(initial_scale=1.0)
-    )
+    likelihood = likelihoods.Normal(scale=0.1 if is_image else 0.5)
     latent_dim = 16 if is_image else min(8, size // 2)
     encoder, decoder = networks.mlp(
         size,
@@ -133,10 +129,11 @@ def ours(task: Task, seed: int) -> dict[str, np.ndarray]:
     )
     vae = VAE(encoder, decoder, likelihood=likelihood, seed=seed)
     batch = min(128 if is_image else 32, len(task.normal))
-    steps = (30 if is_image else 150) * -(-len(task.normal) // batch)
+    epochs = 30 if is_image else 100
+    steps = epochs * -(-len(task.normal) // batch)
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
     vae.compile(keras.optimizers.Adam(rate), jit_compile=is_image, steps_per_execution=5)
-    vae.fit(task.normal, epochs=30 if is_image else 150, batch_size=batch, verbose=0)
+    vae.fit(task.normal, epochs=epochs, batch_size=batch, verbose=0)
     scores = {}
     for name in SCORES:
         samples = 4 if name == "likelihood_regret" else 16

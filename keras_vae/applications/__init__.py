@@ -4,7 +4,13 @@ Keras model underneath.
 
 from keras_vae.applications import control
 from keras_vae.applications.anomaly import AnomalyDetector
-from keras_vae.applications.detection import Detector, Threshold, calibrate
+from keras_vae.applications.detection import (
+    Detection,
+    Detector,
+    Threshold,
+    calibrate,
+    detect_run,
+)
 from keras_vae.applications.embedding import Embedder
 from keras_vae.applications.scores import SCORES, AnomalyScore, anomaly_scores, attributions
 
@@ -12,6 +18,7 @@ __all__ = [
     "SCORES",
     "AnomalyDetector",
     "AnomalyScore",
+    "Detection",
     "Detector",
     "Embedder",
     "Threshold",
@@ -19,4 +26,5 @@ __all__ = [
     "attributions",
     "calibrate",
     "control",
+    "detect_run",
 ]

@@ -2,17 +2,26 @@
 
 import dataclasses
 import math
+import os
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 from scipy import stats
 
-from keras_vae.applications.scores import AnomalyScore, attributions
+from keras_vae import _files, pictures
+from keras_vae._parts import check_known
+from keras_vae.applications.scores import SCORES, AnomalyScore, attributions
 from keras_vae.models import VAE
 from keras_vae.noise import as_seed
+from keras_vae.training import Run
+from keras_vae.training.results import examples
 
-__all__ = ["Detector", "Threshold", "calibrate"]
+__all__ = ["Detection", "Detector", "Threshold", "calibrate", "detect_run"]
+
+_NORMAL = 10_000  # training examples that a score is fitted on at most
+_SHOWN = 8  # anomalies in a picture
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -197,6 +206,115 @@ def calibrate(
         fitted(held_out), false_positive_rate=false_positive_rate, confidence=confidence
     )
     return Detector(score=fitted, threshold=threshold)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Detection:
+    """What a detector says of examples.
+
+    Attributes:
+        detector: the detector.
+        x: array [N, *event], or a dict of arrays.
+        scores: float64 [N].
+        of: what the examples are, in words.
+    """
+
+    detector: Detector
+    x: Any
+    scores: np.ndarray
+    of: str
+
+    @property
+    def is_anomaly(self) -> np.ndarray:
+        """Whether each is above the threshold, bool [N]."""
+        return self.scores > self.detector.threshold.value
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Rows of (what, value) for a table."""
+        threshold, flagged = self.detector.threshold, int(self.is_anomaly.sum())
+        low, high = threshold.interval or (math.nan, math.nan)
+        return [
+            ("examples", f"{len(self.scores):,}, {self.of}"),
+            ("score", f"{self.detector.score.name}, {self.detector.score.num_samples} draws"),
+            (
+                "threshold",
+                f"{threshold.value:.4f}, from {threshold.num_examples:,} normal examples",
+            ),
+            (
+                "false-positive rate",
+                f"at most {threshold.false_positive_rate:.2%} asked for; within {low:.2%} and "
+                f"{high:.2%} with {threshold.confidence:.0%} confidence",
+            ),
+            ("anomalies", f"{flagged:,} ({flagged / len(self.scores):.2%})"),
+        ]
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Writes a CSV file with the columns row, score, is_anomaly."""
+        columns = {
+            "row": np.arange(len(self.scores)),
+            "score": self.scores,
+            "is_anomaly": self.is_anomaly.astype(int),
+        }
+        text = pd.DataFrame(columns).to_csv(index=False, lineterminator="\n")
+        _files.write(path, text)
+
+    def draw(self, path: str | os.PathLike[str], value_range: tuple[float, float] = (0, 1)) -> None:
+        """Draws a histogram of the scores and, of images, the worst ones beside their heat maps."""
+        x, event = (
+            self.x["x"] if isinstance(self.x, dict) else self.x,
+            self.detector.score.vae.event_shape,
+        )
+        worst = np.argsort(-self.scores, kind="stable")[:_SHOWN]
+        images = heat = None
+        if pictures.is_image(event):
+            part = tf.nest.map_structure(lambda array: array[worst], self.x)
+            images, heat = x[worst], self.detector.attributions(part).sum(axis=-1)
+        pictures.anomalies(
+            path,
+            self.scores,
+            self.detector.threshold.value,
+            name=self.detector.score.name.replace("_", " "),
+            of=self.of,
+            images=images,
+            heat_maps=heat,
+            value_range=value_range,
+        )
+
+
+def detect_run(
+    run: Run,
+    score: str = "elbo",
+    *,
+    data: str | None = None,
+    split: str = "test",
+    limit: int | None = None,
+    **options: Any,
+) -> Detection:
+    """Looks for anomalies with the model of a run, calibrated on its validation examples.
+
+    Args:
+        run: the run.
+        score: a name in `SCORES`.
+        data: another source of examples, as `data.load` takes it, read as the run's own were.
+        split: "train", "validation" or "test" of that source, or of the run's own.
+        limit: only the first so many examples.
+        **options: as `calibrate` takes them.
+    """
+    check_known("score", score, SCORES)
+    if not run.data.num_validation:
+        raise ValueError(
+            f"{run.path} was trained without validation examples, and a threshold is calibrated on them. "
+            "Use `calibrate` with normal examples of your own."
+        )
+    normal = run.data.examples("train", min(run.data.num_train, _NORMAL))
+    held_out = run.data.examples("validation")
+    detector = calibrate(run.model, normal, held_out, score, **options)
+    splits = run.data
+    if data is not None:
+        recipe = dataclasses.replace(run.recipe, data=data, protocol=splits.protocol, batch_size=1)
+        splits = recipe.load_data()
+    x = examples(splits, split, limit)
+    return Detection(detector=detector, x=x, scores=detector(x), of=f"{splits.name} {split}")
 
 
 def check_share(name: str, value: Any, most: float = 1.0) -> None:
