@@ -4,14 +4,15 @@ Keras model underneath.
 
 from keras_vae.applications import control
 from keras_vae.applications.anomaly import AnomalyDetector
-from keras_vae.applications.detection import (
-    Detection,
-    Detector,
-    Threshold,
-    calibrate,
-    detect_run,
-)
+from keras_vae.applications.detection import Detection, Detector, Threshold, calibrate, detect_run
 from keras_vae.applications.embedding import Embedder
+from keras_vae.applications.imputation import (
+    Imputer,
+    fill_table,
+    impute,
+    sample_imputations,
+    sample_tables,
+)
 from keras_vae.applications.scores import SCORES, AnomalyScore, anomaly_scores, attributions
 
 __all__ = [
@@ -21,10 +22,15 @@ __all__ = [
     "Detection",
     "Detector",
     "Embedder",
+    "Imputer",
     "Threshold",
     "anomaly_scores",
     "attributions",
     "calibrate",
     "control",
     "detect_run",
+    "fill_table",
+    "impute",
+    "sample_imputations",
+    "sample_tables",
 ]

@@ -116,7 +116,7 @@ class VAEEstimator(BaseEstimator):
     def _batch(self, X):
         """What the model takes for X: values, with a mask where it asks for one."""
         X = self._given(X)
-        x = self._images(X) if X.ndim > 2 else encode(self._frame(X), self.columns_)
+        x = self._images(X) if X.ndim > 2 else encode(self._modelled(X), self.columns_)
         if "mask" in self.model_.side_inputs:
             return {"x": x, "mask": (~np.isnan(x)).astype(np.float32)}
         if np.isnan(x).any():
@@ -142,7 +142,7 @@ class VAEEstimator(BaseEstimator):
                 )
             validated(self, X, reset=is_new, skip_check_array=True)
         else:
-            X = validated(
+            numbers = validated(
                 self,
                 X,
                 reset=is_new,
@@ -151,6 +151,7 @@ class VAEEstimator(BaseEstimator):
                 allow_nd=True,
                 ensure_min_samples=least,
             )
+            X = X if isinstance(X, pd.DataFrame) else numbers
         empty = np.asarray(pd.isna(X)).all(axis=1) if X.ndim == 2 else np.zeros(1)
         if np.any(empty) and not self.takes_empty_rows:
             raise ValueError(
@@ -175,6 +176,10 @@ class VAEEstimator(BaseEstimator):
     def _frame(self, X) -> pd.DataFrame:
         names = getattr(self, "feature_names_in_", None)
         return as_frame(X, None if names is None else list(names))
+
+    def _modelled(self, X) -> Any:
+        """The columns of X that the model has: all but those skipped."""
+        return self._frame(X)[[column.name for column in self.columns_]]
 
     def _types(self, X) -> Mapping[str, str]:
         """Of the columns; those of an array are real numbers, whatever they look like."""
@@ -202,7 +207,7 @@ class VAEEstimator(BaseEstimator):
             steps_per_epoch=steps_per_epoch,
             jit_compile=self.jit_compile if is_long else bool(self.jit_compile),
         )
-        model = recipe.build(splits)
+        model = self._built(recipe, splits)
         best = keras.callbacks.EarlyStopping(
             f"val_{model.objective.monitor}",
             patience=self.patience,
@@ -223,6 +228,10 @@ class VAEEstimator(BaseEstimator):
                 "data into a smaller range."
             )
         self.model_, self.history_ = model, fitted.history
+
+    def _built(self, recipe: Recipe, splits: Splits) -> Any:
+        """The compiled model."""
+        return recipe.build(splits)
 
     def _recipe(self) -> Recipe:
         """What `keras-vae train` would train the model by."""

@@ -73,6 +73,18 @@ class Likelihood(abc.ABC):
         """The standard deviation of each element, in x's shape; None for a family without a scale."""
         return None
 
+    def expected(self, params: tf.Tensor) -> tf.Tensor:
+        """What may be averaged over several z: E[x|z], [..., *event]; of categories, their
+        probabilities, [..., *event with its last axis multiplied].
+        """
+        return self.location(params)
+
+    def decided(self, expected: tf.Tensor) -> tf.Tensor:
+        """The x [..., *event] that stands for a mean of `expected`: itself, or the most probable
+        category.
+        """
+        return expected
+
     def sample(self, params: tf.Tensor, seed) -> tf.Tensor:
         """One draw from p(x|z), in x's shape; `seed` is int32 [2]."""
         return self.distribution(params).sample(seed=seed)

@@ -175,6 +175,24 @@ class VAE(LatentVariableModel):
     def prior_over(self, batch):
         return self.prior.distribution(batch)
 
+    @property
+    def inference_noise_size(self) -> int:
+        """Number of standard normals that `infer_from` takes for one z."""
+        return self.now(self.posterior).noise_size(self.latent_dim)
+
+    def infer_from(self, batch, noise) -> tuple[tfd.Distribution, tf.Tensor]:
+        """`infer`, its z made of the standard normals given, [..., B, inference_noise_size]."""
+        posterior, params = self.now(self.posterior), self.encode(batch)
+        return posterior.distribution(params), posterior.transform(params, noise)
+
+    def expected(self, batch, z) -> tf.Tensor:
+        """`Likelihood.expected` of p(x|z): what may be averaged over several z [K, B, D]."""
+        return self.now(self.likelihood).expected(self.decode_params(z, batch))
+
+    def draw(self, batch, z, seed) -> tf.Tensor:
+        """One x ~ p(x|z) for every z [..., B, D]; `seed` is int32 [2]."""
+        return self.now(self.likelihood).sample(self.decode_params(z, batch), seed)
+
     def call(self, batch, training=False):
         """What p(x|z) shows at the posterior's location: the deterministic reconstruction, like x."""
         z = self.now(self.posterior).location(self.encode(batch, training=training))
