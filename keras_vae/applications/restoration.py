@@ -25,14 +25,16 @@ __all__ = [
     "Restoration",
     "SuperResolution",
     "answers",
-    "check_damage",
+    "as_conditions",
     "mean_and_spread",
     "psnr",
     "restore",
     "ssim",
 ]
 
-DAMAGES = tuple(name for name, condition in CONDITIONS.items() if not condition.of_labels)
+DAMAGES: tuple[str, ...] = tuple(
+    name for name, condition in CONDITIONS.items() if not condition.of_labels
+)
 """The conditions that are the image itself, damaged."""
 _COMPARED = 500  # images at a time
 
@@ -40,14 +42,12 @@ _COMPARED = 500  # images at a time
 def answers(vae: VAE, conditions: Mapping[str, Any], num_answers: int, seed=0) -> Iterator[Any]:
     """Yields answers [N, *event], one at a time: see `restore`."""
     check_count("restore", num_answers=num_answers)
-    sizes = {len(np.asarray(values)) for values in conditions.values()}
-    if len(sizes) != 1 or 0 in sizes:
-        raise ValueError(
-            f"Expected a row of every condition for each of at least one image. Received: {sorted(sizes)} rows"
-        )
+    num_images = max((len(np.atleast_1d(values)) for values in conditions.values()), default=0)
+    if not num_images:
+        raise ValueError("There is nothing to restore: the conditions hold no image.")
     words = threefry(as_seed(seed), tf.range(num_answers), tf.zeros([num_answers], tf.int32))
     for own_seed in tf.stack(words, axis=1).numpy():
-        yield vae.generate(sizes.copy().pop(), own_seed, **conditions)
+        yield vae.generate(num_images, own_seed, **conditions)
 
 
 def restore(vae: VAE, conditions: Mapping[str, Any], num_answers: int = 16, seed=0) -> np.ndarray:
@@ -128,13 +128,37 @@ def ssim(images: np.ndarray, restored: np.ndarray) -> np.ndarray:
     )
 
 
-def check_damage(vae: VAE, condition: str | None) -> None:
-    """Raises `ValueError` where a model trained under that condition restores nothing."""
-    if condition not in DAMAGES or not vae.conditions:
+def as_conditions(vae: VAE, damaged: np.ndarray) -> dict[str, np.ndarray]:
+    """Damaged images as a model is told them.
+
+    Args:
+        vae: a model whose decoder is told a damaged image, and perhaps which pixels are kept.
+        damaged: float32 [N, h, w] or [N, h, w, C]; NaN in pixels that are hidden.
+
+    Returns:
+        What `vae.conditions` names, [N, ...] each.
+
+    Raises:
+        ValueError: for images of another shape, for infinite values, and for NaN where the model is
+            not told which pixels are hidden.
+    """
+    (name,) = set(vae.conditions) - {"kept"}
+    shape = tuple(vae.conditions[name].shape[1:])
+    if damaged.shape[1:] not in (shape, shape[:-1]):
         raise ValueError(
-            f"The model was trained with the condition {condition}, so it restores nothing. `keras-vae train "
-            f"--protocol grey --condition {DAMAGES[0]}` trains one that does, as do {', '.join(DAMAGES[1:])}."
+            f"The model restores images of shape {shape}. Received: images of shape {damaged.shape[1:]}"
         )
+    damaged = damaged.reshape(-1, *shape)
+    hidden = np.isnan(damaged).any(axis=-1, keepdims=True)
+    if "kept" not in vae.conditions:
+        if hidden.any():
+            raise ValueError(
+                "The images hold NaN, and the model was not trained to fill in hidden pixels "
+                '(condition "hidden" does that). Fill them in.'
+            )
+        return {name: damaged}
+    kept = (~hidden).astype(np.float32)
+    return {name: np.where(hidden, np.float32(0), damaged), "kept": kept}
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
@@ -181,7 +205,7 @@ class _Restorer(VAEEstimator):
         Returns:
             float32 [N, h, w, C]; NaN in pixels that are hidden.
         """
-        return self._joined(self._entries(self._batch(X), seed))
+        return self._joined(self._entries(self._whole(X), seed))
 
     def sample(self, X, num_answers: int | None = None, seed: int = 0) -> np.ndarray:
         """Several answers to each damaged image, [num_answers, N, H, W, C].
@@ -208,12 +232,15 @@ class _Restorer(VAEEstimator):
             X: undamaged images.
             y: ignored.
         """
-        x = self._batch(X)
+        x = self._whole(X)
         entries = self._entries(x, 0)
         return float(psnr(x, mean_and_spread(self.model, entries, self.num_answers)[0]).mean())
 
     def _moments(self, X) -> tuple[np.ndarray, np.ndarray]:
         return mean_and_spread(self.model, self._conditions(X), self.num_answers, self.seed_)
+
+    def _whole(self, X) -> np.ndarray:
+        return cast(np.ndarray, self._batch(X))  # of images, never with a mask
 
     def _entries(self, x: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         condition: Any = find_condition(self._damage)
@@ -231,9 +258,9 @@ class _Restorer(VAEEstimator):
     def _conditions(self, X) -> dict[str, np.ndarray]:
         """A damaged image as the model is told it."""
         check_is_fitted(self, "model_")
-        X = check_array(
+        X = cast(Any, check_array)(  # typed as giving text
             X,
-            dtype=cast(Any, (np.float32, np.uint8)),
+            dtype=(np.float32, np.uint8),
             allow_nd=True,
             ensure_2d=False,
             ensure_all_finite="allow-nan",
@@ -241,38 +268,6 @@ class _Restorer(VAEEstimator):
             estimator=self,
         )
         return as_conditions(self.model, unit_interval(X).numpy())
-
-
-def as_conditions(vae: VAE, damaged: np.ndarray) -> dict[str, np.ndarray]:
-    """Damaged images as a model is told them.
-
-    Args:
-        vae: a model whose decoder is told a damaged image, and perhaps which pixels are kept.
-        damaged: float32 [N, h, w] or [N, h, w, C]; NaN in pixels that are hidden.
-
-    Returns:
-        What `vae.conditions` names, [N, ...] each.
-
-    Raises:
-        ValueError: for images of another shape, for infinite values, and for NaN where the model is
-            not told which pixels are hidden.
-    """
-    (name,) = set(vae.conditions) - {"kept"}
-    shape = tuple(vae.conditions[name].shape[1:])
-    if damaged.shape[1:] not in (shape, shape[:-1]):
-        raise ValueError(
-            f"The model restores images of shape {shape}. Received: images of shape {damaged.shape[1:]}"
-        )
-    damaged = damaged.reshape(-1, *shape)
-    hidden = np.isnan(damaged).any(axis=-1, keepdims=True)
-    if "kept" not in vae.conditions:
-        if hidden.any():
-            raise ValueError(
-                "The images hold NaN, and the model was not trained to fill in hidden pixels "
-                '(condition "hidden" does that). Fill them in.'
-            )
-        return {name: damaged}
-    return {name: np.where(hidden, 0.0, damaged).astype(np.float32), "kept": 1.0 - hidden}
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)

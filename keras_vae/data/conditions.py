@@ -121,12 +121,13 @@ def hide(images: tf.Tensor, seed: tf.Tensor) -> Entries:
     >>> tf.reduce_sum(1 - kept, axis=[1, 2, 3]).numpy().tolist()
     [6.0, 12.0, 9.0]
     """
-    height, width = images.shape[1:3]
-    draws = tf.random.stateless_uniform([4, tf.shape(images)[0]], seed, alg=ALGORITHM)
+    height, width = map(int, images.shape[1:3])
+    shape = tf.stack([4, tf.shape(images)[0]])
+    draws = tf.random.stateless_uniform(shape, seed, alg=ALGORITHM)
     rows = _inside(height, *tf.unstack(draws[:2]))
     columns = _inside(width, *tf.unstack(draws[2:]))
     hidden = rows[:, :, tf.newaxis] & columns[:, tf.newaxis, :]
-    kept = 1.0 - tf.cast(hidden, tf.float32)[..., tf.newaxis]
+    kept = 1.0 - tf.expand_dims(tf.cast(hidden, tf.float32), axis=-1)
     return {"damaged": images * kept, "kept": kept}
 
 
