@@ -16,8 +16,8 @@ _NO_PLACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES,
 _SCRATCH = ".keras_vae-"  # what the names of folders for unfinished files begin with
 _NOT_CONTENT = ("lost+found",)  # of the file system
 _FORMAT = 1  # of the folders that are written
-_MADE_BY = {"run": "train", "export": "export"}
-_IN_WORDS = {"run": "a run folder", "export": "an export"}
+_MADE_BY = {"run": "train", "export": "export", "search": "search"}
+_IN_WORDS = {"run": "a run folder", "export": "an export", "search": "a search"}
 MARKER = "keras_vae"  # the key in a folder's config.json that says the folder is ours
 
 
@@ -168,7 +168,7 @@ def claim_folder(path: str | os.PathLike[str], kind: str, *, overwrite: bool) ->
         if not overwrite:
             raise FileExistsError(
                 f"{path} holds an earlier result; nothing was changed. Choose another folder, continue a run "
-                "with --resume, or allow its replacement with --overwrite."
+                "or a search with --resume, or allow its replacement with --overwrite."
             )
     try:
         path.mkdir(parents=True, exist_ok=True)

@@ -8,13 +8,15 @@ import difflib
 import math
 import numbers
 from collections.abc import Iterable
-from typing import Any, Self, TypeVar, dataclass_transform
+from typing import Any, Self, TypeAlias, TypeVar, dataclass_transform
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 Schedule = keras.optimizers.schedules.LearningRateSchedule
+Scheduled: TypeAlias = Any
+"""A number, or a schedule, in whose place the model puts a number: see `at_step`."""
 T = TypeVar("T")
 
 
@@ -125,6 +127,19 @@ def check_finite(owner: str, **values: Any):
         if not np.isfinite(np.asarray(value, np.float64)).all():
             raise ValueError(
                 f'Invalid value received for argument "{name}" of {owner}. Expected finite numbers. '
+                f"Received: {value!r}"
+            )
+
+
+def check_share(owner: str, **values: Any):
+    """Raises `ValueError` for the first value that is not a number in [0, 1]; schedules pass."""
+    for name, value in values.items():
+        if isinstance(value, Schedule):
+            continue
+        check_positive(owner, or_zero=True, **{name: value})
+        if value > 1:
+            raise ValueError(
+                f'Invalid value received for argument "{name}" of {owner}. Expected a number in [0, 1]. '
                 f"Received: {value!r}"
             )
 

@@ -12,6 +12,7 @@ from PIL import Image
 from keras_vae import _files
 
 __all__ = [
+    "analogy_grid",
     "check_output",
     "image_grid",
     "is_image",
@@ -19,7 +20,10 @@ __all__ = [
     "learning_curves",
     "overview",
     "save",
+    "save_analogies",
+    "save_gif",
     "save_png",
+    "save_rows",
     "side_by_side",
 ]
 
@@ -85,6 +89,63 @@ def side_by_side(
         for group in columns
     ]
     return image_grid(np.concatenate(bands), columns=per_row, value_range=value_range)
+
+
+def analogy_grid(
+    originals: np.ndarray, analogies: np.ndarray, value_range: tuple[float, float] = (0.0, 1.0)
+) -> np.ndarray:
+    """A grid with a row per example: the original, a gap, and the example under each condition.
+
+    Args:
+        originals: float [N, H, W, C].
+        analogies: float [N, K, H, W, C].
+        value_range: as in `image_grid`.
+
+    Returns:
+        uint8 [rows, columns, C].
+
+    Example:
+        >>> analogy_grid(np.ones([3, 28, 28, 1]), np.ones([3, 10, 28, 28, 1])).shape
+        (92, 340, 1)
+    """
+    first = image_grid(originals, columns=1, value_range=value_range)
+    others = _row_grid(analogies, value_range)
+    gap = np.full((len(first), 6, first.shape[-1]), 255, np.uint8)
+    return np.concatenate([first, gap, others], axis=1)
+
+
+def _row_grid(rows: np.ndarray, value_range: tuple[float, float]) -> np.ndarray:
+    """The grid of images [R, K, H, W, C], a row each."""
+    images = rows.reshape(-1, *rows.shape[2:])
+    return image_grid(images, columns=rows.shape[1], value_range=value_range)
+
+
+def save_gif(
+    path: str | os.PathLike[str], frames: np.ndarray, scale: int = 1, seconds: float = 0.1
+) -> None:
+    """Writes uint8 frames [T, H, W, C] as an animated GIF that plays for ever, atomically.
+
+    Args:
+        path: file to write.
+        frames: at least one. C is 1 or 3; colours are the 256 nearest of a frame.
+        scale: how wide and high every pixel becomes.
+        seconds: for which a frame is shown, in whole hundredths.
+    """
+    if frames.ndim != 4 or not is_image(frames.shape[1:]) or len(frames) == 0:
+        raise ValueError(
+            f"Expected frames [T, H, W, 1 or 3], T > 0. Received shape {frames.shape}."
+        )
+    large = frames.repeat(scale, axis=1).repeat(scale, axis=2)
+    first, *others = (Image.fromarray(f[..., 0] if f.shape[-1] == 1 else f) for f in large)
+    with _files.replacing(path) as new:
+        first.save(
+            new,
+            format="GIF",
+            save_all=True,
+            append_images=others,
+            duration=10 * round(100 * seconds),
+            loop=0,
+        )
 
 
 def save_png(path: str | os.PathLike[str], grid: np.ndarray, scale: int = 1) -> None:
@@ -166,14 +227,22 @@ def _save(figure, path):
         figure.savefig(new, format="png", dpi=110)
 
 
-def check_output(path: str | os.PathLike[str], event_shape: tuple[int, ...]) -> None:
-    """Raises `ValueError` where examples of that shape cannot be written under that name."""
+_FORMS = {".png": "a .png grid", ".gif": "a .gif animation", ".npy": "a .npy array"}
+
+
+def check_output(
+    path: str | os.PathLike[str], event_shape: tuple[int, ...], *, animated: bool = False
+) -> None:
+    """Raises `ValueError` where examples of that shape (or, where they are `animated`, rows of such)
+    cannot be written under that name.
+    """
     suffix = Path(path).suffix
-    if suffix not in (".png", ".npy"):
+    forms = [form for name, form in _FORMS.items() if animated or name != ".gif"]
+    if suffix not in _FORMS or _FORMS[suffix] not in forms:
         raise ValueError(
-            f"Examples are written as a .png grid or a .npy array. Received: {Path(path).name}"
+            f"Examples are written as {' or '.join(forms)}. Received: {Path(path).name}"
         )
-    if suffix == ".png" and not is_image(event_shape):
+    if suffix != ".npy" and not is_image(event_shape):
         raise ValueError(f"Examples of shape {event_shape} are no pictures. Write them as .npy.")
 
 
@@ -182,12 +251,13 @@ def save(
     examples: np.ndarray,
     beside: np.ndarray | None = None,
     value_range: tuple[float, float] = (0.0, 1.0),
+    columns: int | None = None,
 ) -> None:
     """Writes examples as a .png grid (with `beside` above them, row by row) or as a .npy array."""
     check_output(path, examples.shape[1:])
     if Path(path).suffix == ".png":
         grid = (
-            image_grid(examples, value_range=value_range)
+            image_grid(examples, columns, value_range=value_range)
             if beside is None
             else side_by_side(beside, examples, value_range=value_range)
         )
@@ -195,6 +265,40 @@ def save(
         return
     with _files.replacing(path) as new:
         np.save(new, examples)
+
+
+def save_rows(
+    path: str | os.PathLike[str],
+    rows: np.ndarray,
+    value_range: tuple[float, float] = (0.0, 1.0),
+) -> None:
+    """Writes rows of examples [R, K, *event]: a .png grid with a row each; a .gif animation in which
+    every row is one picture that goes through its K examples and back; or a .npy array.
+    """
+    check_output(path, rows.shape[2:], animated=True)
+    if Path(path).suffix == ".gif":
+        frames = [image_grid(rows[:, k], value_range=value_range) for k in range(rows.shape[1])]
+        save_gif(path, np.stack(frames + frames[-2:0:-1]), scale=2)
+    elif Path(path).suffix == ".png":
+        save_png(path, _row_grid(rows, value_range), scale=2)
+    else:
+        with _files.replacing(path) as new:
+            np.save(new, rows)
+
+
+def save_analogies(
+    path: str | os.PathLike[str],
+    originals: np.ndarray,
+    analogies: np.ndarray,
+    value_range: tuple[float, float] = (0.0, 1.0),
+) -> None:
+    """Writes examples [N, K, *event] as an `analogy_grid` behind their originals, or as a .npy array."""
+    check_output(path, originals.shape[1:])
+    if Path(path).suffix == ".png":
+        save_png(path, analogy_grid(originals, analogies, value_range), scale=2)
+        return
+    with _files.replacing(path) as new:
+        np.save(new, analogies)
 
 
 def overview(path: str | os.PathLike[str], grids: dict[str, np.ndarray]) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -126,3 +127,38 @@ def rows(cells, *header: str) -> Table:
     for row in cells:
         table.add_row(*(Text(str(cell)) for cell in row))
     return table
+
+
+def given_options(context: typer.Context, besides: tuple[str, ...]) -> list[str]:
+    """The options that were given on the command line, besides some."""
+    return [
+        f"--{name.replace('_', '-')}"
+        for name in context.params
+        if name not in besides and context.get_parameter_source(name).name == "COMMANDLINE"  # pyright: ignore[reportOptionalMemberAccess]
+    ]
+
+
+def sizes(option: str, text: str) -> tuple[int, ...]:
+    """Positive whole numbers with commas; an error of usage otherwise."""
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 1:
+        raise typer.BadParameter(
+            f"{option} takes positive numbers with commas, as in 512,256. Received: {text}"
+        )
+    return numbers
+
+
+def column_types(given: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The columns of a table and their types, of words NAME=TYPE."""
+    pairs = []
+    for word in given:
+        name, _, kind = word.rpartition("=")
+        if not name or not kind:
+            raise typer.BadParameter(
+                f"--column-type takes NAME=TYPE, as in code=categorical. Received: {word}"
+            )
+        pairs.append((name, kind))
+    return tuple(pairs)

@@ -1,6 +1,5 @@
 """Commands that train a run and say what it is."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +11,14 @@ from keras_vae_cli._app import (
     SeedOption,
     SplitOption,
     app,
+    column_types,
     console,
+    given_options,
     open_run,
     quietly,
     rows,
     say,
+    sizes,
     usage,
 )
 
@@ -129,13 +131,8 @@ def train(
 
     Ctrl-C keeps what was learned; --resume goes on as if the run had never stopped.
     """
-    given = [
-        f"--{name.replace('_', '-')}"
-        for name in context.params
-        if name not in ("output", "resume", "strategy", "log_format")
-        and context.get_parameter_source(name).name == "COMMANDLINE"  # pyright: ignore[reportOptionalMemberAccess]
-    ]
-    if resume and given:
+    besides = ("output", "resume", "strategy", "log_format")
+    if resume and (given := given_options(context, besides)):
         raise typer.BadParameter(
             f"--resume goes on as the run's config.json says; leave out {', '.join(given)}."
         )
@@ -149,10 +146,10 @@ def train(
                 data=data,
                 stream=stream,
                 protocol=protocol,
-                column_types=_column_types(column_type or ()),
+                column_types=column_types(column_type or ()),
                 condition=condition,
                 network=network,
-                hidden=_sizes(hidden),
+                hidden=None if hidden is None else sizes("--hidden", hidden),
                 activation=activation,
                 latent_dim=latent_dim,
                 likelihood=likelihood,
@@ -184,32 +181,6 @@ def train(
             )
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-
-
-def _sizes(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        sizes = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        sizes = ()
-    if not sizes or min(sizes) < 1:
-        raise typer.BadParameter(
-            f"--hidden takes positive numbers with commas, as in 512,256. Received: {text}"
-        )
-    return sizes
-
-
-def _column_types(given: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for word in given:
-        name, _, kind = word.rpartition("=")
-        if not name or not kind:
-            raise typer.BadParameter(
-                f"--column-type takes NAME=TYPE, as in code=categorical. Received: {word}"
-            )
-        pairs.append((name, kind))
-    return tuple(pairs)
 
 
 @app.command()

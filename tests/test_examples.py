@@ -10,8 +10,11 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MAKES = {
     "quickstart.py": ["quickstart/samples.png", "quickstart/export/model.tflite"],
-    "conditional_digits.py": ["digits.png"],
+    "conditional_digits.py": ["digits.png", "analogy.png"],
+    "embedding.py": ["map.png"],
+    "latent_directions.py": ["directions/traversals.gif", "directions/attributes.png"],
     "parts_of_your_own.py": ["combination.keras"],
+    "latent_size.py": ["latent_size/search.png", "latent_size/report.md"],
 }
 
 

@@ -2,6 +2,24 @@
 Keras model underneath.
 """
 
+from keras_vae.applications import control
+from keras_vae.applications.anomaly import AnomalyDetector
+from keras_vae.applications.detection import Detector, Threshold, calibrate
+from keras_vae.applications.embedding import Embedder
 from keras_vae.applications.restoration import Restoration, SuperResolution
+from keras_vae.applications.scores import SCORES, AnomalyScore, anomaly_scores, attributions
 
-__all__ = ["Restoration", "SuperResolution"]
+__all__ = [
+    "SCORES",
+    "AnomalyDetector",
+    "AnomalyScore",
+    "Detector",
+    "Embedder",
+    "Restoration",
+    "SuperResolution",
+    "Threshold",
+    "anomaly_scores",
+    "attributions",
+    "calibrate",
+    "control",
+]

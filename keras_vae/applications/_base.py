@@ -227,7 +227,10 @@ class VAEEstimator(BaseEstimator):
     def _recipe(self, splits: Splits) -> Recipe:
         """What `keras-vae train` would train the model by."""
         shared = {field.name for field in dataclasses.fields(Recipe)} - {"column_types", "protocol"}
-        own = {name: value for name, value in self.get_params(deep=False).items() if name in shared}
+        base = {
+            field.name for field in dataclasses.fields(VAEEstimator)
+        }  # not an application's own
+        own = {name: getattr(self, name) for name in base & shared}
         hidden = None if self.hidden is None else tuple(self.hidden)
         own |= {"hidden": hidden, "seed": self.seed_, "condition": splits.condition}
         return Recipe(**own)

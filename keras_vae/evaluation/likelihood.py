@@ -113,8 +113,7 @@ def log_likelihood(
     def log_sums(batch, batch_number, chunk):
         """Log sum w and log sum w^2 over one chunk of samples, [B] each."""
         chunk_seed = tf.stack(threefry(key, batch_number, chunk))
-        q, z = model.infer(batch, chunk_size, seed=chunk_seed)
-        log_w = model.log_likelihood(batch, z) + model.prior_over(batch).log_prob(z) - q.log_prob(z)
+        log_w = model.log_weights(batch, chunk_size, seed=chunk_seed)
         counted = chunk * chunk_size + tf.range(chunk_size) < num_samples
         log_w = tf.where(counted[:, tf.newaxis], log_w, -math.inf)
         return tf.reduce_logsumexp(log_w, axis=0), tf.reduce_logsumexp(2.0 * log_w, axis=0)

@@ -2,7 +2,8 @@
 
 from keras_vae.models._base import LatentVariableModel
 from keras_vae.models._batches import num_rows, x_of
+from keras_vae.models._paths import PATHS
 from keras_vae.models.loading import load_model
 from keras_vae.models.vae import VAE
 
-__all__ = ["VAE", "LatentVariableModel", "load_model", "num_rows", "x_of"]
+__all__ = ["PATHS", "VAE", "LatentVariableModel", "load_model", "num_rows", "x_of"]

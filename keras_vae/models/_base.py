@@ -89,6 +89,15 @@ class LatentVariableModel(keras.Model, abc.ABC):
     def prior_over(self, batch) -> tfd.Distribution:
         """p(z), or p(z|c) for what the batch holds."""
 
+    def log_weights(self, batch, num_samples: int, *, training=False, seed=None) -> tf.Tensor:
+        """Log importance weights log p(x|z_k) + log p(z_k) - log q(z_k|x) of z_k ~ q, [num_samples, B],
+        in nats.
+        """
+        q, z = self.infer(batch, num_samples, training=training, seed=seed)
+        log_joint = self.log_likelihood(batch, z, training=training)
+        log_joint += self.prior_over(batch).log_prob(z)
+        return log_joint - q.log_prob(z)
+
     # What a subclass checks, before and during training.
 
     @abc.abstractmethod

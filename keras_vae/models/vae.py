@@ -3,7 +3,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_vae._parts import check_count, register
+from keras_vae._parts import check_count, check_known, register
 from keras_vae.likelihoods import Likelihood
 from keras_vae.models._base import LatentVariableModel
 from keras_vae.models._batches import as_arrays, num_rows
@@ -15,6 +15,7 @@ from keras_vae.models._checks import (
     checked_conditions,
     outside_support,
 )
+from keras_vae.models._paths import PATHS
 from keras_vae.networks import call_by_name, labels_of, over_samples, widest_layer
 from keras_vae.noise import as_seed, normals
 from keras_vae.objectives import ELBO, Objective
@@ -181,16 +182,59 @@ class VAE(LatentVariableModel):
 
     # Arrays.
 
-    def embed(self, x) -> np.ndarray:
-        """The posterior's location for every example, [N, latent_dim]."""
+    def embed(self, x, *, with_stddev: bool = False) -> np.ndarray:
+        """The posterior's location for every example, [N, latent_dim].
+
+        Args:
+            x: examples [N, *event]; a dict batch for a conditional encoder.
+            with_stddev: whether the posterior's standard deviation stands behind the location,
+                [N, 2 latent_dim].
+        """
         posterior = self.now(self.posterior)
-        return self._in_chunks(
-            lambda batch: posterior.location(self.encode(batch)), x, self.encoder_conditions
-        )
+
+        def embedded(batch):
+            params = self.encode(batch)
+            location = posterior.location(params)
+            if not with_stddev:
+                return location
+            return tf.concat([location, posterior.distribution(params).stddev()], axis=-1)
+
+        return self._in_chunks(embedded, x, self.encoder_conditions)
 
     def reconstruct(self, x) -> np.ndarray:
         """Every example encoded and decoded again, without noise: like x."""
         return self._in_chunks(self.call, x, self.encoder_conditions | self.decoder_conditions)
+
+    def show(self, z, **conditions) -> np.ndarray:
+        """What p(x|z) shows at given latents, without noise: the way back from `embed`.
+
+        Args:
+            z: [N, latent_dim], or [N, K, latent_dim] for K points of every row.
+            **conditions: for a conditional decoder, one value for all or [N, ...], by input name.
+
+        Returns:
+            [N, *event], or [N, K, *event].
+        """
+        z = np.asarray(z, np.float32)
+        if z.ndim not in (2, 3) or z.shape[-1] != self.latent_dim or z.size == 0:
+            raise ValueError(
+                f"Latents have the shape (N, {self.latent_dim}) or (N, K, {self.latent_dim}), N > 0. "
+                f"Received: {z.shape}"
+            )
+        if not np.isfinite(z).all():
+            raise ValueError("The latents hold NaN or infinite values. Expected finite numbers.")
+        batch = checked_conditions(self, len(z), conditions)
+        likelihood = self.now(self.likelihood)
+
+        def decoded(rows):
+            z, conditions = rows
+            points = tf.reshape(z, [-1, self.latent_dim])
+            each = points.shape[0] // z.shape[0]
+            repeated = {name: tf.repeat(value, each, axis=0) for name, value in conditions.items()}
+            shown = likelihood.location(self.decode_params(points, repeated))
+            return tf.reshape(shown, [*z.shape[:-1], *shown.shape[1:]])
+
+        return _map_rows(decoded, (z, batch), len(z))
 
     def generate(self, num_samples: int, seed=0, **conditions) -> np.ndarray:
         """New examples [num_samples, *event]: what p(x|z) shows at z ~ p(z).
@@ -227,31 +271,46 @@ class VAE(LatentVariableModel):
         given = {name: batch[name] for name in self.conditions}
         return self.generate(num_rows(batch), seed, **given)
 
-    def interpolate(self, a, b, steps: int = 8) -> np.ndarray:
-        """A straight line in latent space from each example of `a` to its partner in `b`.
+    def interpolate(self, a, b, steps: int = 8, path: str = "linear", **conditions) -> np.ndarray:
+        """A way through latent space from each example of `a` to its partner in `b`.
 
         Args:
-            a, b: [N, *event] each, for an unconditional model.
-            steps: number of points on each line, both ends included; at least 2.
+            a, b: [N, *event] each; dicts with what a conditional encoder asks for, where that is not
+                in `conditions`.
+            steps: number of points on each way, both ends included; at least 2.
+            path: "linear", the straight line, or "spherical": the direction turns on a great circle
+                at constant speed and the length changes evenly, so that no point is
+                nearer to zero than the nearer of its ends. Under N(0, I) in many dimensions the middle of a line is
+                too short to be a sample; an arc is not.
+            **conditions: for a conditional model, one value for all or [N, ...], by input name: what
+                all the points of a way are decoded under.
 
         Returns:
             [N, steps, *event].
+
+        References:
+            White, Sampling Generative Networks, 2016, arXiv:1609.04468, section 2.1 (spherical).
         """
         check_count("interpolate", least=2, steps=steps)
-        if self.conditions:
-            raise ValueError(
-                f"The decoder also asks for {list(self.conditions)}: interpolate between embeddings and use "
-                "`decode`, which takes them."
-            )
-        start, end = self.embed(a), self.embed(b)
+        check_known("path", path, PATHS)
+        start, end = (self.embed(self._with_conditions(ends, conditions)) for ends in (a, b))
         if start.shape != end.shape:
             raise ValueError(
                 f"Each example needs a partner. Received {len(start)} and {len(end)} examples."
             )
-        weights = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:, np.newaxis]
-        z = start[:, np.newaxis] * (1 - weights) + end[:, np.newaxis] * weights
-        likelihood = self.now(self.likelihood)
-        return _map_rows(lambda rows: likelihood.location(self.decode_params(rows)), z, len(z))
+        ways = PATHS[path](start, end, np.linspace(0.0, 1.0, steps, dtype=np.float32))
+        return self.show(ways, **conditions)
+
+    def _with_conditions(self, x, conditions: dict):
+        """x, with those of the conditions that the encoder asks for and x does not hold."""
+        batch = as_arrays(x)
+        entries = batch if isinstance(batch, dict) else {"x": batch}
+        added = {
+            name: np.broadcast_to(conditions[name], (len(entries["x"]), *tensor.shape[1:]))
+            for name, tensor in self.encoder_conditions.items()
+            if name in conditions and name not in entries
+        }
+        return {**entries, **added} if added else batch
 
     def _in_chunks(self, function, x, asked):
         batch = as_arrays(x)

@@ -1,9 +1,11 @@
 import abc
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
-from keras_vae._parts import Configurable
+from keras_vae._parts import Configurable, name_of
+from keras_vae.estimators import kl_divergence
 
 if TYPE_CHECKING:
     from keras_vae.models._base import LatentVariableModel
@@ -38,8 +40,28 @@ class Objective(Configurable, abc.ABC):
     def check(self, model: "LatentVariableModel") -> None:
         """Raises `ValueError` where the model's parts do not fit this objective, naming both."""
 
+    def need_factorized(self, model: Any, *parts: str) -> None:
+        """Raises `ValueError` for the first of these parts that is no product over dimensions."""
+        for name in parts:
+            if not (part := getattr(model, name)).factorized:
+                raise ValueError(
+                    f"{name_of(self)} looks at every latent dimension by itself, and the {name} "
+                    f"{name_of(part)} is no product over them. Choose one that is, such as "
+                    f"{'StandardNormal' if name == 'prior' else 'Normal'}."
+                )
+
     @abc.abstractmethod
     def __call__(
         self, model: "LatentVariableModel", batch, training: bool = False
     ) -> dict[str, tf.Tensor]:
         """The terms for one batch, as the data set yields it."""
+
+
+def elbo_terms(
+    model: "LatentVariableModel", batch, training: bool
+) -> tuple[dict[str, tf.Tensor], tfp.distributions.Distribution, tf.Tensor]:
+    """Distortion, rate and their sum over one sample of z for each example; and q and z."""
+    q, z = model.infer(batch, training=training)
+    distortion = -tf.reduce_mean(model.log_likelihood(batch, z, training=training))
+    rate = tf.reduce_mean(kl_divergence(q, model.prior_over(batch), z))
+    return {"distortion": distortion, "rate": rate, "negative_elbo": distortion + rate}, q, z

@@ -1,10 +1,10 @@
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import tensorflow as tf
 
-from keras_vae._parts import Schedule, check_positive, name_of, value_object
-from keras_vae.estimators import kl_divergence
-from keras_vae.objectives._base import Objective
+from keras_vae._parts import Scheduled, check_positive, name_of, value_object
+from keras_vae.estimators import kl_by_dimension
+from keras_vae.objectives._base import Objective, elbo_terms
 
 
 @value_object
@@ -21,6 +21,8 @@ class ELBO(Objective):
 
     Args:
         beta: weight of the rate: a number of at least 0, or a Keras learning-rate schedule.
+        free_bits: nats of rate, mean over the batch, that each latent dimension has for nothing: below
+            them the loss has no reason to switch it off. The terms beside the loss know nothing of it.
 
     Example:
         >>> import keras
@@ -30,24 +32,27 @@ class ELBO(Objective):
 
     References:
         Kingma and Welling, Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114.
+        Kingma et al., Improving Variational Inference with Inverse Autoregressive Flow, 2016,
+        arXiv:1606.04934 (free bits, appendix C.8).
         Higgins et al., beta-VAE, ICLR 2017, openreview.net/forum?id=Sy2fzU9gl.
     """
 
-    beta: float | Schedule = 1.0
+    beta: Scheduled = 1.0
+    free_bits: float = 0.0
     terms: ClassVar[tuple[str, ...]] = ("loss", "distortion", "rate", "negative_elbo")
     monitor: ClassVar[str] = "negative_elbo"
 
     def __post_init__(self):
-        check_positive(name_of(self), or_zero=True, beta=self.beta)
+        check_positive(name_of(self), or_zero=True, beta=self.beta, free_bits=self.free_bits)
 
     def __call__(self, model, batch, training=False):
-        beta: Any = self.beta  # the model has resolved a schedule to its value
-        q, z = model.infer(batch, training=training)
-        distortion = -tf.reduce_mean(model.log_likelihood(batch, z, training=training))
-        rate = tf.reduce_mean(kl_divergence(q, model.prior_over(batch), z))
-        return {
-            "loss": distortion + beta * rate,
-            "distortion": distortion,
-            "rate": rate,
-            "negative_elbo": distortion + rate,
-        }
+        terms, q, _ = elbo_terms(model, batch, training)
+        rate = terms["rate"]
+        if self.free_bits:
+            by_dimension = kl_by_dimension(q, model.prior_over(batch))
+            rate = tf.reduce_sum(tf.maximum(tf.reduce_mean(by_dimension, axis=0), self.free_bits))
+        return {"loss": terms["distortion"] + self.beta * rate, **terms}
+
+    def check(self, model):
+        if self.free_bits:
+            self.need_factorized(model, "posterior", "prior")

@@ -33,12 +33,7 @@ class IWAE(Objective):
         check_count(name_of(self), num_samples=self.num_samples)
 
     def __call__(self, model, batch, training=False):
-        q, z = model.infer(batch, self.num_samples, training=training)
-        log_weights = (
-            model.log_likelihood(batch, z, training=training)
-            + model.prior_over(batch).log_prob(z)
-            - q.log_prob(z)
-        )
+        log_weights = model.log_weights(batch, self.num_samples, training=training)
         return {
             "loss": -tf.reduce_mean(importance_weighted_bound(log_weights)),
             "negative_elbo": -tf.reduce_mean(log_weights),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -28,6 +29,7 @@ def train(
     strategy: tf.distribute.Strategy | None = None,
     console: Console | None = None,
     log_format: str = "text",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Run:
     """Trains a model from scratch and writes a run folder.
 
@@ -42,6 +44,7 @@ def train(
             processes, the chief writes the folder, which all have to see.
         console: where progress goes; standard output by default.
         log_format: what it looks like, a name in `LOGS`.
+        callbacks: more of them; the logs of an epoch hold the validation terms, as `val_...`.
 
     Returns:
         The `Run`, with the best model.
@@ -67,7 +70,14 @@ def train(
             Run.create(output, recipe, splits, overwrite=overwrite)
         wait_for_all(strategy)
         return _fit(
-            Run(output), splits, model, strategy, console or Console(), log_format, resumed=False
+            Run(output),
+            splits,
+            model,
+            strategy,
+            console or Console(),
+            log_format,
+            callbacks,
+            resumed=False,
         )
 
 
@@ -77,6 +87,7 @@ def resume(
     strategy: tf.distribute.Strategy | None = None,
     console: Console | None = None,
     log_format: str = "text",
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Run:
     """Goes on with an interrupted run, from its last complete epoch, as if it had never stopped.
 
@@ -85,6 +96,7 @@ def resume(
         strategy: as in `train`; it need not be the one that the run began with.
         console: where progress goes; standard output by default.
         log_format: what it looks like, a name in `LOGS`.
+        callbacks: as in `train`.
     """
     strategy = strategy or tf.distribute.get_strategy()
     run = Run(output)
@@ -93,7 +105,16 @@ def resume(
             _files.sweep(run.path)
         with strategy.scope():
             model = run.recipe.build(run.data)
-        return _fit(run, run.data, model, strategy, console or Console(), log_format, resumed=True)
+        return _fit(
+            run,
+            run.data,
+            model,
+            strategy,
+            console or Console(),
+            log_format,
+            callbacks,
+            resumed=True,
+        )
 
 
 def _validation(splits: Splits) -> tf.data.Dataset:
@@ -112,6 +133,7 @@ def _fit(
     strategy: tf.distribute.Strategy,
     console: Console,
     log_format: str,
+    callbacks: Sequence[keras.callbacks.Callback],
     *,
     resumed: bool,
 ) -> Run:
@@ -148,7 +170,7 @@ def _fit(
                     epochs=recipe.epochs,
                     initial_epoch=done,
                     steps_per_epoch=steps_per_epoch,
-                    callbacks=[*kept, Speed(), log, *shown, state, by_hand],
+                    callbacks=[*kept, Speed(), log, *shown, *callbacks, state, by_hand],
                     verbose=0,
                 )
         except KeyboardInterrupt:

@@ -72,4 +72,17 @@ ROWS = {
         objective=objectives.ELBO(beta=keras.optimizers.schedules.PolynomialDecay(0.0, 9, 1.0))
     ),
     objectives.IWAE: lambda: vae(objective=objectives.IWAE(num_samples=3)),
+    objectives.BetaTC: lambda: vae(objective=objectives.BetaTC(num_examples=24)),
+    objectives.Capacity: lambda: vae(
+        objective=objectives.Capacity(
+            gamma=5.0, capacity=keras.optimizers.schedules.PolynomialDecay(0.0, 9, 2.0)
+        )
+    ),
+    objectives.CIWAE: lambda: vae(objective=objectives.CIWAE(num_samples=3)),
+    objectives.DIPVAE: lambda: vae(objective=objectives.DIPVAE()),
+    objectives.DReG: lambda: vae(objective=objectives.DReG(num_samples=3)),
+    objectives.InfoVAE: lambda: vae(objective=objectives.InfoVAE(scale=5.0)),
+    objectives.MultiplyIWAE: lambda: vae(objective=objectives.MultiplyIWAE(num_samples=2)),
+    objectives.PIWAE: lambda: vae(objective=objectives.PIWAE(num_samples=2)),
+    objectives.StickingTheLanding: lambda: vae(objective=objectives.StickingTheLanding()),
 }

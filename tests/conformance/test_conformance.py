@@ -47,7 +47,9 @@ def test_every_public_class_has_a_row():
         for name in module.__all__
         if inspect.isclass(value := getattr(module, name)) and not inspect.isabstract(value)
     }
-    assert public - {likelihoods.Block, likelihoods.Column} == set(ROWS)  # what a Mixed is made of
+    assert public - {likelihoods.Block, likelihoods.Column, objectives.Cyclical} == set(
+        ROWS
+    )  # what parts are made of
 
 
 @every_class
@@ -88,7 +90,8 @@ def test_training_goes_on_after_loading_as_if_never_saved(cls, tmp_path):
     theirs = loaded.fit(x, batch_size=4, shuffle=False, verbose=0).history
     assert ours == theirs
     assert_same(states(loaded), states(model))
-    assert int(loaded.step.numpy()) == int(loaded.sampling.draws.numpy()) == 12
+    assert int(loaded.step.numpy()) == 12
+    assert int(loaded.sampling.draws.numpy()) >= 12
 
 
 @every_class
