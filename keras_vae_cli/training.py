@@ -55,7 +55,8 @@ def train(
     condition: Annotated[
         str | None,
         typer.Option(
-            help="What the networks are told beside x: label, or the image as downscaled-2 or downscaled-4."
+            help="What the networks are told beside x: label, or the image as downscaled-2, downscaled-4, noisy or "
+            "(a part of it) hidden."
         ),
     ] = None,
     network: Annotated[str, typer.Option(help="mlp or conv.")] = "mlp",

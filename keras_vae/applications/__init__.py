@@ -13,6 +13,7 @@ from keras_vae.applications.imputation import (
     sample_imputations,
     sample_tables,
 )
+from keras_vae.applications.restoration import Restoration, SuperResolution
 from keras_vae.applications.scores import SCORES, AnomalyScore, anomaly_scores, attributions
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "Detector",
     "Embedder",
     "Imputer",
+    "Restoration",
+    "SuperResolution",
     "Threshold",
     "anomaly_scores",
     "attributions",

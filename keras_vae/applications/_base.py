@@ -202,7 +202,7 @@ class VAEEstimator(BaseEstimator):
         steps_per_epoch = max(splits.steps_per_epoch, _STEPS)
         is_long = self.epochs * steps_per_epoch * splits.batch_size > _LONG
         recipe = dataclasses.replace(
-            self._recipe(),
+            self._recipe(splits),
             batch_size=splits.batch_size,
             steps_per_epoch=steps_per_epoch,
             jit_compile=self.jit_compile if is_long else bool(self.jit_compile),
@@ -233,7 +233,7 @@ class VAEEstimator(BaseEstimator):
         """The compiled model."""
         return recipe.build(splits)
 
-    def _recipe(self) -> Recipe:
+    def _recipe(self, splits: Splits) -> Recipe:
         """What `keras-vae train` would train the model by."""
         shared = {field.name for field in dataclasses.fields(Recipe)} - {"column_types", "protocol"}
         base = {
@@ -241,7 +241,8 @@ class VAEEstimator(BaseEstimator):
         }  # not an application's own
         own = {name: getattr(self, name) for name in base & shared}
         hidden = None if self.hidden is None else tuple(self.hidden)
-        return Recipe(**{**own, "hidden": hidden, "seed": self.seed_})
+        own |= {"hidden": hidden, "seed": self.seed_, "condition": splits.condition}
+        return Recipe(**own)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -57,7 +57,11 @@ LIKELIHOODS: dict[str, Callable[[Splits], likelihoods.Likelihood]] = {
     "bernoulli": _by_rank(likelihoods.Bernoulli),
     "continuous-bernoulli": _by_rank(likelihoods.ContinuousBernoulli),
     "normal": _by_rank(likelihoods.Normal),
-    "shared-scale-normal": _by_rank(likelihoods.SharedScaleNormal),
+    "shared-scale-normal": lambda splits: likelihoods.SharedScaleNormal(
+        # Adam moves a scale slowly, and one that is too large keeps the decoder from using z.
+        initial_scale=0.1 * float(np.ptp(splits.value_range)) or 1.0,
+        event_rank=len(splits.shape),
+    ),
     "laplace": _by_rank(likelihoods.Laplace),
     "student-t": _by_rank(likelihoods.StudentT),
     "categorical": lambda splits: likelihoods.Categorical(
