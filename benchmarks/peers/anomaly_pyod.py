@@ -14,7 +14,7 @@ with np.load(path) as arrays:
         normal, test = arrays[f"normal_{i}"], arrays[f"test_{i}"]
         constant = normal.std(axis=0) == 0  # PyOD standardises by it
         if name == "vae":
-            detector = VAE(random_state=int(seed), verbose=0)
+            detector = VAE(random_state=int(seed), verbose=0, batch_size=min(32, len(normal)))
         else:
             detector = ECOD()
         detector.fit(normal[:, ~constant])
