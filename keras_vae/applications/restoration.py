@@ -157,7 +157,7 @@ def as_conditions(vae: VAE, damaged: np.ndarray) -> dict[str, np.ndarray]:
                 '(condition "hidden" does that). Fill them in.'
             )
         return {name: damaged}
-    kept = (~hidden).astype(np.float32)
+    kept = np.asarray(~hidden, np.float32)
     return {name: np.where(hidden, np.float32(0), damaged), "kept": kept}
 
 
