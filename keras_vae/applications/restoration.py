@@ -158,7 +158,7 @@ def as_conditions(vae: VAE, damaged: np.ndarray) -> dict[str, np.ndarray]:
             )
         return {name: damaged}
     kept = (~hidden).astype(np.float32)
-    return {name: np.where(hidden, np.float32(0), damaged), "kept": kept}
+    return {name: np.nan_to_num(damaged) * kept, "kept": kept}
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
