@@ -157,8 +157,8 @@ def as_conditions(vae: VAE, damaged: np.ndarray) -> dict[str, np.ndarray]:
                 '(condition "hidden" does that). Fill them in.'
             )
         return {name: damaged}
-    kept = np.asarray(~hidden, np.float32)
-    return {name: np.where(hidden, np.float32(0), damaged), "kept": kept}
+    kept = (~hidden).astype(np.float32)
+    return {name: np.nan_to_num(damaged) * kept, "kept": kept}
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
