@@ -128,7 +128,7 @@ def ssim(images: np.ndarray, restored: np.ndarray) -> np.ndarray:
     )
 
 
-def as_conditions(vae: VAE, damaged: np.ndarray) -> dict[str, np.ndarray]:
+def as_conditions(vae: VAE, damaged: np.ndarray) -> dict[str, Any]:
     """Damaged images as a model is told them.
 
     Args:
