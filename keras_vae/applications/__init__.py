@@ -9,5 +9,16 @@ from keras_vae.applications.imputation import (
     sample_imputations,
     sample_tables,
 )
+from keras_vae.applications.synthesis import QualityReport, Synthesizer, quality, synthesize
 
-__all__ = ["Imputer", "fill_table", "impute", "sample_imputations", "sample_tables"]
+__all__ = [
+    "Imputer",
+    "QualityReport",
+    "Synthesizer",
+    "fill_table",
+    "impute",
+    "quality",
+    "sample_imputations",
+    "sample_tables",
+    "synthesize",
+]
