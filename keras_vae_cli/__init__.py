@@ -17,6 +17,7 @@ for _group in (  # in the order of --help
     "control",
     "detecting",
     "restoration",
+    "tables",
     "exporting",
     "beam",
 ):
