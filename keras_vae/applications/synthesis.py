@@ -89,7 +89,7 @@ class QualityReport:
     target: str | None
     scores: Mapping[str, float]
 
-    def rows(self) -> list[tuple[str, str, str]]:
+    def rows(self) -> list[tuple[str, ...]]:
         """Rows of (what, of the synthetic rows, of real rows) for a table."""
         distances = np.array(list(self.marginals.values()))
         worst = max(self.marginals, key=lambda name: self.marginals[name][0])
