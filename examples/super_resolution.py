@@ -1,6 +1,6 @@
 """Enlarge digits from 7 x 7 to 28 x 28: several plausible answers, their mean, where they differ.
 
-    python examples/super_resolution.py --epochs 8 --output upscaled.png
+python examples/super_resolution.py --epochs 8 --output upscaled.png
 """
 
 import argparse
