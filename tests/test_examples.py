@@ -13,6 +13,7 @@ MAKES = {
     "conditional_digits.py": ["digits.png", "analogy.png"],
     "embedding.py": ["map.png"],
     "latent_directions.py": ["directions/traversals.gif", "directions/attributes.png"],
+    "super_resolution.py": ["upscaled.png"],
     "parts_of_your_own.py": ["combination.keras"],
     "latent_size.py": ["latent_size/search.png", "latent_size/report.md"],
 }

@@ -15,6 +15,7 @@ from keras_vae.applications.imputation import (
 )
 from keras_vae.applications.restoration import Restoration, SuperResolution
 from keras_vae.applications.scores import SCORES, AnomalyScore, anomaly_scores, attributions
+from keras_vae.applications.synthesis import QualityReport, Synthesizer, quality, synthesize
 
 __all__ = [
     "SCORES",
@@ -24,8 +25,10 @@ __all__ = [
     "Detector",
     "Embedder",
     "Imputer",
+    "QualityReport",
     "Restoration",
     "SuperResolution",
+    "Synthesizer",
     "Threshold",
     "anomaly_scores",
     "attributions",
@@ -34,6 +37,8 @@ __all__ = [
     "detect_run",
     "fill_table",
     "impute",
+    "quality",
     "sample_imputations",
     "sample_tables",
+    "synthesize",
 ]

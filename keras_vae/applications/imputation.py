@@ -159,7 +159,7 @@ def fill_table(model: Any, table: pd.DataFrame, *, num_samples: int = 1000, seed
         The table with its types, its index, and the observed values as they are.
     """
     values = impute(model, _batch_of(model, table), num_samples=num_samples, seed=seed)
-    return _filled_frame(table, values, _columns(model))
+    return _filled_frame(table, values, columns_of(model))
 
 
 def sample_tables(
@@ -168,26 +168,32 @@ def sample_tables(
     """`sample_imputations` for a table: several tables, each filled in with other draws."""
     batch = _batch_of(model, table)
     drawn = sample_imputations(model, batch, num, num_samples=num_samples, seed=seed)
-    return [_filled_frame(table, values, _columns(model)) for values in drawn]
+    return [_filled_frame(table, values, columns_of(model)) for values in drawn]
 
 
-def _columns(model: Any) -> tuple[Column, ...]:
+def columns_of(model: Any) -> tuple[Column, ...]:
+    """The columns that a model of a table has; raises `ValueError` for any other model."""
     likelihood = model.likelihood
     if not isinstance(likelihood, Mixed) or not likelihood.columns:
         raise ValueError(
-            "Filling in a table takes a model of a table, with a likelihood Mixed that names its columns. "
+            "Expected a model of a table, with a likelihood Mixed that names its columns. "
             f"Received: {likelihood!r}"
         )
     return likelihood.columns
 
 
-def _batch_of(model: Any, table: pd.DataFrame) -> dict[str, np.ndarray]:
-    columns = _columns(model)
+def check_takes_missing(model: Any) -> None:
+    """Raises `ValueError` for a model whose encoder does not know which values are missing."""
     if "mask" not in model.side_inputs:
         raise ValueError(
             "The model was trained on rows without missing values, and its encoder knows of none. Train it on "
             "rows of which some have missing values, or use applications.Imputer."
         )
+
+
+def _batch_of(model: Any, table: pd.DataFrame) -> dict[str, np.ndarray]:
+    columns = columns_of(model)
+    check_takes_missing(model)
     x = encode(table, columns)
     return {"x": x, "mask": (~np.isnan(x)).astype(np.float32)}
 

@@ -47,11 +47,16 @@ def answers(vae: VAE, conditions: Mapping[str, Any], num_answers: int, seed=0) -
         raise ValueError("There is nothing to restore: the conditions hold no image.")
     words = threefry(as_seed(seed), tf.range(num_answers), tf.zeros([num_answers], tf.int32))
     for own_seed in tf.stack(words, axis=1).numpy():
-        yield vae.generate(num_images, own_seed, **conditions)
+        answer = vae.generate(num_images, own_seed, **conditions)
+        if "kept" in conditions:
+            answer = np.where(np.asarray(conditions["kept"]) > 0, conditions["damaged"], answer)
+        yield answer
 
 
 def restore(vae: VAE, conditions: Mapping[str, Any], num_answers: int = 16, seed=0) -> np.ndarray:
     """Several answers to each damaged image: the means of p(x|z_a, c) at z_a ~ p(z|c).
+
+    Where a condition says which pixels are kept, the answers keep them.
 
     An answer is a function of the image, its row, its number and the seed: the first do not depend on
     how many are asked for.
@@ -128,7 +133,7 @@ def ssim(images: np.ndarray, restored: np.ndarray) -> np.ndarray:
     )
 
 
-def as_conditions(vae: VAE, damaged: np.ndarray) -> dict[str, np.ndarray]:
+def as_conditions(vae: VAE, damaged: np.ndarray) -> dict[str, Any]:
     """Damaged images as a model is told them.
 
     Args:
@@ -157,8 +162,8 @@ def as_conditions(vae: VAE, damaged: np.ndarray) -> dict[str, np.ndarray]:
                 '(condition "hidden" does that). Fill them in.'
             )
         return {name: damaged}
-    kept = (~hidden).astype(np.float32)
-    return {name: np.where(hidden, np.float32(0), damaged), "kept": kept}
+    filled: Any = np.where(hidden, np.float32(0), damaged)
+    return {name: filled, "kept": (~hidden).astype(np.float32)}
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)

@@ -135,7 +135,7 @@ def _picture(path, conditions: dict[str, Any], found, originals, value_range) ->
     spread = found.std(axis=0)
     columns = {
         f"{damaged.shape[1]} x {damaged.shape[2]}" if name == "low" else "damaged": enlarged,
-        **{f"answer {number}": each for number, each in enumerate(found[:_SHOWN], start=1)},
+        **{f"{number}": each for number, each in enumerate(found[:_SHOWN], start=1)},
         "mean": found.mean(axis=0),
         "spread": spread,
         **({} if originals is None else {"original": originals}),

@@ -5,7 +5,7 @@ A new one is one function and one row in `CONDITIONS`.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import tensorflow as tf
 
@@ -121,7 +121,7 @@ def hide(images: tf.Tensor, seed: tf.Tensor) -> Entries:
     >>> tf.reduce_sum(1 - kept, axis=[1, 2, 3]).numpy().tolist()
     [6.0, 12.0, 9.0]
     """
-    height, width = map(int, images.shape[1:3])
+    _, height, width, _ = cast(Any, images.shape)
     shape = tf.stack([4, tf.shape(images)[0]])
     draws = tf.random.stateless_uniform(shape, seed, alg=ALGORITHM)
     rows = _inside(height, *tf.unstack(draws[:2]))
