@@ -9,6 +9,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MAKES = {
+    "anomalies.py": ["anomalies/anomalies.png", "anomalies/export/model.tflite"],
     "quickstart.py": ["quickstart/samples.png", "quickstart/export/model.tflite"],
     "conditional_digits.py": ["digits.png", "analogy.png"],
     "embedding.py": ["map.png"],
