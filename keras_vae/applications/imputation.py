@@ -10,11 +10,12 @@ import tensorflow as tf
 from pandas.api.types import is_bool_dtype, is_integer_dtype
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
-from keras_vae._parts import check_count
+from keras_vae import networks
+from keras_vae._parts import check_count, check_known
 from keras_vae.applications._base import VAEEstimator
 from keras_vae.data.tables import decode, encode
 from keras_vae.likelihoods import Column, Mixed
-from keras_vae.models import num_rows
+from keras_vae.models import NotMIWAE, num_rows
 from keras_vae.noise import as_seed, normals, threefry
 
 _NUMBERS = 2**22  # float32 in the widest layer of one pass
@@ -223,10 +224,13 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, VAEEstimator):
     observed in the row, and `sample_imputations` draws from p(x_m|x_o), for analyses that are to know
     how uncertain the values are (multiple imputation). Columns may be of any type.
 
-    It takes values to be missing at random, which means that whether one is missing depends on
-    observed values alone.
+    Unless told otherwise it takes values to be missing at random, which means that whether one is
+    missing depends on observed values alone. Where it depends on the value itself (high incomes that
+    are not told), a `mechanism` makes it the not-MIWAE, for real columns.
 
     Args:
+        mechanism: what values are missing by, a name in `networks.MECHANISMS`; None: at random.
+        likelihood: of real columns; None: "student-t", or, with a mechanism, "normal".
         num_samples: importance samples in training.
         num_imputation_samples: importance samples of which a row's missing values are the mean.
         **kwargs: as of `VAEEstimator`.
@@ -240,9 +244,11 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, VAEEstimator):
     References:
         Mattei and Frellsen, MIWAE: Deep Generative Modelling and Imputation of Incomplete Data Sets,
         2019, arXiv:1812.02633.
+        Ipsen, Mattei and Frellsen, not-MIWAE: Deep Generative Modelling with Missing not at Random
+        Data, 2020, arXiv:2006.12871.
     """
 
-    likelihood: str | None = "student-t"
+    mechanism: str | None = None
     objective: str = "iwae"
     num_samples: int = 20
     num_imputation_samples: int = 1000
@@ -263,6 +269,31 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, VAEEstimator):
             )
         self._fit(X, has_missing=True)
         return self
+
+    def _built(self, recipe, splits):
+        usual = "student-t" if self.mechanism is None else "normal"
+        vae = super()._built(
+            dataclasses.replace(recipe, likelihood=recipe.likelihood or usual), splits
+        )
+        if self.mechanism is None:
+            return vae
+        check_known("mechanism", self.mechanism, networks.MECHANISMS)
+        if others := [c.name for c in splits.columns if c.kind not in ("real", "integer")]:
+            raise ValueError(
+                f"A mechanism takes columns of numbers. Received categories in {', '.join(others)}: leave the "
+                "mechanism out, or say that they are real."
+            )
+        model = NotMIWAE(
+            vae.encoder,
+            vae.decoder,
+            networks.missingness(self.mechanism, vae.likelihood),
+            likelihood=vae.likelihood,
+            prior=vae.prior,
+            objective=vae.objective,
+            seed=vae.seed,
+        )
+        model.compile_from_config(vae.get_compile_config())
+        return model
 
     def transform(self, X):
         """X with its missing values filled in: an array or a data frame, as it came."""

@@ -96,26 +96,17 @@ class QualityReport:
         kind = {column.name: column.kind for column in self.columns}.get(self.target or "")
         score = "R²" if kind in ("real", "integer") else "accuracy"
         near = {name: float(np.median(each)) for name, each in self.distances.items()}
+        found: list[tuple[str, Any]] = [
+            ("distance of marginals, mean", distances.mean(axis=0)),
+            (f"largest: {worst}", self.marginals[worst]),
+            ("error of correlations, mean", self.correlation_error),
+            ("distance to a training row, median", (near["synthetic"], near["test"])),
+        ]
+        if self.scores:
+            scores = self.scores["synthetic"], self.scores["real"]
+            found.append((f"{score} of {self.target}, trained on them", scores))
         return [
-            ("distance of marginals, mean", *(f"{each:.3f}" for each in distances.mean(axis=0))),
-            (f"largest: {worst}", *(f"{each:.3f}" for each in self.marginals[worst])),
-            ("error of correlations, mean", *(f"{each:.3f}" for each in self.correlation_error)),
-            *(
-                [
-                    (
-                        f"{score} of {self.target}, trained on them",
-                        f"{self.scores['synthetic']:.3f}",
-                        f"{self.scores['real']:.3f}",
-                    )
-                ]
-                if self.scores
-                else []
-            ),
-            (
-                "distance to a training row, median",
-                f"{near['synthetic']:.3f}",
-                f"{near['test']:.3f}",
-            ),
+            *((what, f"{synthetic:.3f}", f"{real:.3f}") for what, (synthetic, real) in found),
             ("nearer than half of the held-out rows", f"{self.closer:.1%}", "50.0%"),
             ("copies of a training row", f"{self.copies:.1%}", ""),
         ]

@@ -50,6 +50,15 @@ class Likelihood(abc.ABC):
     def visible_within(self) -> float | None:
         return None
 
+    @property
+    def is_push_forward(self) -> bool:
+        """Whether `transform` is there."""
+        return False
+
+    def transform(self, params: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+        """Pushes standard normals, like x, forward to a draw from p(x|z)."""
+        raise NotImplementedError(f"{name_of(self)} is no push-forward of standard normals.")
+
     @abc.abstractmethod
     def params_size(self, channels: int) -> int:
         """Size of the last axis of `params` for data with that many channels."""

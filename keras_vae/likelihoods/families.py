@@ -117,6 +117,14 @@ class Normal(_LocationScale):
     data_stddev: float | tuple[float, ...] = 1.0
     family: ClassVar[Any] = tfd.Normal
 
+    @property
+    def is_push_forward(self):
+        return True
+
+    def transform(self, params, noise):
+        loc, scale = self._loc_and_scale(tf.cast(params, tf.float32))
+        return loc + scale * noise
+
 
 @value_object
 class Laplace(_LocationScale):

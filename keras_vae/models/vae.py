@@ -1,3 +1,5 @@
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -27,65 +29,8 @@ tfd = tfp.distributions
 _ROWS = 500  # examples per pass where arrays of any length are taken
 
 
-@register
-class VAE(LatentVariableModel):
-    """A variational autoencoder with one level of latents: six parts, any combination that fits.
-
-        x -> encoder -> posterior -> z        training, `infer`, `embed`
-        prior -> z -> decoder -> likelihood   `generate`
-
-    Conditional models need no other class: an encoder or decoder with several inputs gets the
-    entries of a dict batch that its inputs are named after ("x" and "z" are the data and the
-    latents). A "mask" entry marks which elements of "x" are observed.
-
-    Args:
-        encoder: `keras.Model`, x [B, *event] -> [B, posterior.params_size(latent_dim)].
-        decoder: `keras.Model`, z [B, latent_dim] -> [B, *event with its last axis multiplied].
-        likelihood: p(x|z); has to suit the data, so there is no default.
-        posterior: q(z|x); diagonal `posteriors.Normal` by default.
-        prior: p(z); `priors.StandardNormal` of the decoder's input size by default.
-        objective: what training minimises; `objectives.ELBO` by default.
-        seed: integer, of every draw in training.
-
-    Raises:
-        ValueError: where parts do not fit each other; the message names both.
-
-    Example:
-        >>> from keras_vae import likelihoods, networks
-        >>> encoder, decoder = networks.mlp(784, latent_dim=20)
-        >>> vae = VAE(encoder, decoder, likelihood=likelihoods.Bernoulli())
-        >>> vae.generate(4, seed=7).shape
-        (4, 784)
-
-    References:
-        Kingma and Welling, Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114.
-    """
-
-    parts = ("encoder", "decoder", "likelihood", "posterior", "prior", "objective")
-
-    def __init__(
-        self,
-        encoder: keras.Model,
-        decoder: keras.Model,
-        *,
-        likelihood: Likelihood,
-        posterior: Posterior | None = None,
-        prior: Prior | None = None,
-        objective: Objective | None = None,
-        seed: int = 0,
-        name: str | None = None,
-    ):
-        check_network("encoder", encoder, "x")
-        check_network("decoder", decoder, "z")
-        parts = {
-            "encoder": encoder,
-            "decoder": decoder,
-            "likelihood": likelihood,
-            "posterior": posterior or Normal(),
-            "prior": prior or StandardNormal(_input(decoder, "z").shape[-1]),
-            "objective": objective or ELBO(),
-        }
-        super().__init__(parts=parts, seed=seed, name=name)
+class EncoderDecoder(LatentVariableModel):
+    """Base of the models with one level of latents, an encoder and a decoder."""
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -135,7 +80,7 @@ class VAE(LatentVariableModel):
 
     def encode(self, batch, *, training=False) -> tf.Tensor:
         """The posterior's parameters [B, params_size] for a batch."""
-        return call_by_name(self.encoder, "x", _entries(batch), training=training)
+        return call_by_name(self.encoder, "x", entries_of(batch), training=training)
 
     def infer(self, batch, num_samples=None, *, training=False, seed=None):
         params = self.encode(batch, training=training)
@@ -164,13 +109,6 @@ class VAE(LatentVariableModel):
                 f"{num_rows} rows."
             )
         return self.now(self.likelihood).distribution(self.decode_params(z, batch))
-
-    def log_likelihood(self, batch, z, *, training=False):
-        entries = _entries(batch)
-        params = self.decode_params(z, batch, training=training)
-        return self.now(self.likelihood).log_prob(
-            params, entries["x"], mask=entries.get("mask"), training=training
-        )
 
     def prior_over(self, batch):
         return self.prior.distribution(batch)
@@ -348,21 +286,100 @@ class VAE(LatentVariableModel):
         return widest_layer(self.decoder)
 
     def are_valid(self, batch):
-        return are_valid(self, _entries(batch))
+        return are_valid(self, entries_of(batch))
 
     @property
     def data_needed(self):
         return outside_support(self)
 
 
-def _entries(batch) -> dict:
+@register
+class VAE(EncoderDecoder):
+    """A variational autoencoder with one level of latents: six parts, any combination that fits.
+
+        x -> encoder -> posterior -> z        training, `infer`, `embed`
+        prior -> z -> decoder -> likelihood   `generate`
+
+    Conditional models need no other class: an encoder or decoder with several inputs gets the
+    entries of a dict batch that its inputs are named after ("x" and "z" are the data and the
+    latents). A "mask" entry marks which elements of "x" are observed.
+
+    Args:
+        encoder: `keras.Model`, x [B, *event] -> [B, posterior.params_size(latent_dim)].
+        decoder: `keras.Model`, z [B, latent_dim] -> [B, *event with its last axis multiplied].
+        likelihood: p(x|z); has to suit the data, so there is no default.
+        posterior: q(z|x); diagonal `posteriors.Normal` by default.
+        prior: p(z); `priors.StandardNormal` of the decoder's input size by default.
+        objective: what training minimises; `objectives.ELBO` by default.
+        seed: integer, of every draw in training.
+
+    Raises:
+        ValueError: where parts do not fit each other; the message names both.
+
+    Example:
+        >>> from keras_vae import likelihoods, networks
+        >>> encoder, decoder = networks.mlp(784, latent_dim=20)
+        >>> vae = VAE(encoder, decoder, likelihood=likelihoods.Bernoulli())
+        >>> vae.generate(4, seed=7).shape
+        (4, 784)
+
+    References:
+        Kingma and Welling, Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114.
+    """
+
+    parts = ("encoder", "decoder", "likelihood", "posterior", "prior", "objective")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        *,
+        likelihood: Likelihood,
+        posterior: Posterior | None = None,
+        prior: Prior | None = None,
+        objective: Objective | None = None,
+        seed: int = 0,
+        name: str | None = None,
+    ):
+        parts = with_defaults(encoder, decoder, posterior, prior, objective)
+        super().__init__(parts={**parts, "likelihood": likelihood}, seed=seed, name=name)
+
+    def log_likelihood(self, batch, z, *, training=False):
+        entries = entries_of(batch)
+        params = self.decode_params(z, batch, training=training)
+        return self.now(self.likelihood).log_prob(
+            params, entries["x"], mask=entries.get("mask"), training=training
+        )
+
+
+def with_defaults(
+    encoder: keras.Model,
+    decoder: keras.Model,
+    posterior: Posterior | None,
+    prior: Prior | None,
+    objective: Objective | None,
+) -> dict[str, Any]:
+    """The parts by name, with defaults for those that have some."""
+    check_network("encoder", encoder, "x")
+    check_network("decoder", decoder, "z")
+    return {
+        "encoder": encoder,
+        "decoder": decoder,
+        "posterior": posterior or Normal(),
+        "prior": prior or StandardNormal(_input(decoder, "z").shape[-1]),
+        "objective": objective or ELBO(),
+    }
+
+
+def entries_of(batch) -> dict:
     """The batch as a dict; elements of "x" that its "mask" marks as missing are zero from here on."""
     if not isinstance(batch, dict):
         return {"x": batch}
     if "mask" not in batch:
         return batch
-    x, observed = batch["x"], tf.cast(batch["mask"], tf.bool)
-    return {**batch, "x": tf.where(observed, x, tf.zeros_like(x))}
+    entries = {name: tf.convert_to_tensor(entry) for name, entry in batch.items()}
+    x, observed = entries["x"], tf.cast(entries["mask"], tf.bool)
+    return {**entries, "x": tf.where(observed, x, tf.zeros_like(x))}
 
 
 def _input(network, name: str) -> keras.KerasTensor:
