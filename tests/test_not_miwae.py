@@ -108,8 +108,8 @@ def test_parts_that_do_not_fit_are_refused():
         NotMIWAE(*networks.table(student, 2, has_missing=True), missingness, likelihood=student)
     with pytest.raises(ValueError, match="input named 'mask'"):
         NotMIWAE(*networks.table(REAL, 2), missingness, likelihood=REAL)
+    wrong = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="a logit for every value"):
-        wrong = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
         NotMIWAE(*networks.table(REAL, 2, has_missing=True), wrong, likelihood=REAL)
     with pytest.raises(ValueError, match="mask"):
         model().evaluate(np.nan_to_num(X))
