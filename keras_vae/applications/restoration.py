@@ -163,7 +163,8 @@ def as_conditions(vae: VAE, damaged: np.ndarray) -> dict[str, Any]:
             )
         return {name: damaged}
     filled: Any = np.where(hidden, np.float32(0), damaged)
-    return {name: filled, "kept": (~hidden).astype(np.float32)}
+    kept: Any = (~hidden).astype(np.float32)
+    return {name: filled, "kept": kept}
 
 
 @dataclasses.dataclass(kw_only=True, eq=False, repr=False)
