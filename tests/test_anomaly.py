@@ -144,7 +144,9 @@ def test_a_threshold_needs_enough_scores():
 
 @pytest.mark.parametrize("name", ["elbo", "relative_error"])
 def test_exported_files_flag_what_the_detector_flags(name, bits, tmp_path):
-    detector = calibrate(bits, PIXELS[:100], PIXELS[100:], name, num_samples=4, seed=3)
+    detector = calibrate(
+        bits, PIXELS[:100], PIXELS[100:], name, num_samples=4, seed=3, false_positive_rate=0.3
+    )
     folder = tmp_path / "exported"
     export.export(bits, folder, detector=detector)
     about = export.metadata(folder / "model.tflite")["detector"]
