@@ -9,8 +9,10 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MAKES = {
+    "synthetic_table.py": ["synthetic/report.png", "synthetic/report.md"],
     "quickstart.py": ["quickstart/samples.png", "quickstart/export/model.tflite"],
     "conditional_digits.py": ["digits.png"],
+    "imputation.py": ["imputation.png"],
     "parts_of_your_own.py": ["combination.keras"],
 }
 
