@@ -15,6 +15,8 @@ MAKES = {
     "embedding.py": ["map.png"],
     "latent_directions.py": ["directions/traversals.gif", "directions/attributes.png"],
     "super_resolution.py": ["upscaled.png"],
+    "synthetic_table.py": ["synthetic/report.png", "synthetic/report.md"],
+    "imputation.py": ["imputation.png"],
     "parts_of_your_own.py": ["combination.keras"],
     "latent_size.py": ["latent_size/search.png", "latent_size/report.md"],
 }

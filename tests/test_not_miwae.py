@@ -48,7 +48,7 @@ def by_quadrature(x, mask):
 
 def test_the_likelihood_of_values_and_of_what_is_missing():
     estimate = evaluation.log_likelihood(
-        model(), {"x": X, "mask": MASK}, num_samples=40_000, seed=1, progress=False
+        model(), {"x": X, "mask": MASK}, num_samples=40_000, seed=1, batch_size=3, progress=False
     )
     expected = [by_quadrature(x, mask)[0] for x, mask in zip(X, MASK, strict=True)]
     np.testing.assert_allclose(estimate.per_example, expected, atol=0.05)
@@ -83,7 +83,7 @@ def test_mechanisms():
     np.testing.assert_allclose(logits, -np.log(2.0) * np.array([[0.0, 3.0, 2.0]]), rtol=1e-6)
 
 
-def test_an_imputer_learns_that_high_values_are_missing(eagerly, monkeypatch):
+def test_an_imputer_learns_that_high_values_are_missing(monkeypatch):
     monkeypatch.setattr(_base, "_STEPS", 10)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 1)) @ np.array([[1.0, 2.0]]) + 0.3 * rng.normal(size=(400, 2))
