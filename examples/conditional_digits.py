@@ -1,46 +1,44 @@
-"""Generate the digit you ask for: a conditional VAE needs no class of its own.
+"""Generate the digit you ask for, and write other digits in the style of one you have.
 
-The data set yields dicts, and each network gets the entries that its inputs are named after.
+A conditional VAE needs no class of its own: the data set yields dicts, and each network gets the
+entries that its inputs are named after.
 
-    python examples/conditional_digits.py --epochs 10 --output digits.png
+    python examples/conditional_digits.py --epochs 10 --output digits.png --analogy analogy.png
 """
 
 import argparse
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vae import VAE, data, likelihoods, pictures
+from keras_vae import VAE, data, likelihoods, networks, pictures
+from keras_vae.applications import control
 
 
-def networks(latent_dim: int = 16) -> tuple[keras.Model, keras.Model]:
-    x, label = keras.Input((28, 28, 1), name="x"), keras.Input((10,), name="label")
-    h = keras.layers.Concatenate()([keras.layers.Flatten()(x), label])
-    h = keras.layers.Dense(512, "relu")(h)
-    encoder = keras.Model([x, label], keras.layers.Dense(2 * latent_dim)(h))
-
-    z, label = keras.Input((latent_dim,), name="z"), keras.Input((10,), name="label")
-    h = keras.layers.Dense(512, "relu")(keras.layers.Concatenate()([z, label]))
-    logits = keras.layers.Reshape((28, 28, 1))(keras.layers.Dense(784)(h))
-    return encoder, keras.Model([z, label], logits)
-
-
-def main(epochs: int, steps: int | None, output: Path):
+def main(epochs: int, steps: int | None, output: Path, analogy: Path):
     mnist = data.load("mnist", protocol="static")
-    one_hot = np.eye(10, dtype=np.float32)
     batches = tf.data.Dataset.from_tensor_slices(
-        {"x": mnist.examples("train"), "label": one_hot[mnist.train_labels]}
+        {"x": mnist.examples("train"), "label": mnist.train_labels}
     )
     batches = batches.shuffle(10_000, seed=0).batch(128, drop_remainder=True)
-    vae = VAE(*networks(), likelihood=likelihoods.Bernoulli(event_rank=3))
+    encoder, decoder = networks.mlp(
+        mnist.shape,
+        latent_dim=8,
+        hidden=(512, 512),
+        conditions={"label": 10},
+        output_mean=mnist.mean,
+    )
+    vae = VAE(encoder, decoder, likelihood=likelihoods.Bernoulli(event_rank=3))
     vae.compile("adam", jit_compile=True)
     vae.fit(batches.take(steps) if steps else batches, epochs=epochs)
 
-    digits = np.repeat(np.arange(10), 10)
-    images = vae.generate(100, seed=7, label=one_hot[digits])
+    images = vae.generate(100, seed=7, label=np.repeat(np.arange(10), 10))
     pictures.save_png(output, pictures.image_grid(images, columns=10), scale=2)
+
+    test = {"x": mnist.examples("test", 10), "label": mnist.test_labels[:10]}
+    others = control.analogies(vae, test, label=np.arange(10))
+    pictures.save_png(analogy, pictures.analogy_grid(test["x"], others), scale=2)
 
 
 if __name__ == "__main__":
@@ -48,4 +46,5 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--steps", type=int, help="steps per epoch; a whole epoch by default")
     parser.add_argument("--output", type=Path, default=Path("digits.png"))
+    parser.add_argument("--analogy", type=Path, default=Path("analogy.png"))
     main(**vars(parser.parse_args()))

@@ -4,7 +4,21 @@ A package beside `keras_vae`, so that help and shell completion answer without i
 every command imports what it needs when it runs. A module per group of commands.
 """
 
-from keras_vae_cli import training, searching, looking, exporting, beam  # noqa: F401, I001  in the order of --help
+import importlib
+
 from keras_vae_cli._app import app, main
 
 __all__ = ["app", "main"]
+
+for _group in (  # in the order of --help
+    "training",
+    "searching",
+    "looking",
+    "control",
+    "detecting",
+    "restoration",
+    "tables",
+    "exporting",
+    "beam",
+):
+    importlib.import_module(f"keras_vae_cli.{_group}")

@@ -13,18 +13,27 @@ def generate(
     run: RunArgument,
     output: Annotated[Path, typer.Option(help="A .png grid, or a .npy array.")],
     num_samples: Annotated[int, typer.Option(min=1, help="How many.")] = 64,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a run with the condition label: the class to draw, its number or its name; all classes, a "
+            "row each, by default."
+        ),
+    ] = None,
     seed: SeedOption = 0,
 ):
     """Draw new examples from the prior."""
     opened = open_run(run)
     from keras_vae import pictures
+    from keras_vae.training.results import class_number, generate_run
 
     shape = opened.model.event_shape
     with usage():
         pictures.check_output(output, shape)
-    samples = opened.model.generate(num_samples, seed=seed)
-    pictures.save(output, samples, value_range=opened.value_range)
-    say(f"{num_samples} samples, seed {seed}: {output}")
+        number = None if label is None else class_number(opened, label)
+    samples, columns = generate_run(opened, num_samples, label=number, seed=seed)
+    pictures.save(output, samples, value_range=opened.value_range, columns=columns)
+    say(f"{len(samples)} samples, seed {seed}: {output}")
 
 
 @app.command()
@@ -39,15 +48,16 @@ def reconstruct(
     """Encode and decode examples again."""
     opened = open_run(run)
     from keras_vae import pictures
+    from keras_vae.models import x_of
     from keras_vae.training.results import examples
 
     shape = opened.model.event_shape
     with usage():
         pictures.check_output(output, shape)
     originals = examples(opened.data, split, num_examples)
-    reconstructions = opened.model.reconstruct(originals)
-    pictures.save(output, reconstructions, beside=originals, value_range=opened.value_range)
-    say(f"{len(originals)} reconstructions: {output}")
+    again = opened.model.reconstruct(originals)
+    pictures.save(output, again, beside=x_of(originals), value_range=opened.value_range)
+    say(f"{len(again)} reconstructions: {output}")
 
 
 @app.command()

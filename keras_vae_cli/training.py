@@ -55,7 +55,8 @@ def train(
     condition: Annotated[
         str | None,
         typer.Option(
-            help="What the networks are told beside x: label, or the image as downscaled-2 or downscaled-4."
+            help="What the networks are told beside x: label, or the image as downscaled-2, downscaled-4, noisy or "
+            "(a part of it) hidden."
         ),
     ] = None,
     network: Annotated[str, typer.Option(help="mlp or conv.")] = "mlp",
@@ -79,11 +80,20 @@ def train(
     num_components: Annotated[
         int, typer.Option(min=1, help="Components of the mixture prior.")
     ] = 50,
-    objective: Annotated[str, typer.Option(help="elbo or iwae.")] = "elbo",
+    objective: Annotated[
+        str,
+        typer.Option(
+            help="elbo, iwae, dreg, ciwae, piwae, multiply-iwae, sticking-the-landing, capacity, beta-tc, dip or "
+            "info."
+        ),
+    ] = "elbo",
     num_samples: Annotated[
-        int, typer.Option(min=1, help="Importance samples of the iwae objective.")
+        int, typer.Option(min=1, help="Importance samples of iwae and its like.")
     ] = 5,
-    beta: Annotated[float, typer.Option(help="Weight of the rate in the elbo objective.")] = 1.0,
+    beta: Annotated[
+        float,
+        typer.Option(help="Weight of the rate in elbo, or (6 by default) of what beta-tc weighs."),
+    ] = 1.0,
     warm_up: Annotated[
         int, typer.Option(min=0, help="Epochs over which that weight rises from 0.")
     ] = 0,

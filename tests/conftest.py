@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 
 import pytest
 
@@ -42,3 +43,15 @@ def _seeds():
     """The same random numbers in every test, whichever tests ran before it in this process."""
     if "keras" in sys.modules:  # a test that has not imported it draws no numbers
         sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture
+def eagerly():
+    """Without graphs: for tests that fit many models for a few steps each."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    with warnings.catch_warnings():  # it does not apply to tf.data, which is as it should be
+        warnings.filterwarnings("ignore", ".*run_functions_eagerly", UserWarning)
+        yield
+    tf.config.run_functions_eagerly(False)

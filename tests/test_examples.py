@@ -9,8 +9,12 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 MAKES = {
+    "anomalies.py": ["anomalies/anomalies.png", "anomalies/export/model.tflite"],
     "quickstart.py": ["quickstart/samples.png", "quickstart/export/model.tflite"],
-    "conditional_digits.py": ["digits.png"],
+    "conditional_digits.py": ["digits.png", "analogy.png"],
+    "embedding.py": ["map.png"],
+    "latent_directions.py": ["directions/traversals.gif", "directions/attributes.png"],
+    "super_resolution.py": ["upscaled.png"],
     "parts_of_your_own.py": ["combination.keras"],
     "latent_size.py": ["latent_size/search.png", "latent_size/report.md"],
 }

@@ -116,7 +116,7 @@ class VAEEstimator(BaseEstimator):
     def _batch(self, X):
         """What the model takes for X: values, with a mask where it asks for one."""
         X = self._given(X)
-        x = self._images(X) if X.ndim > 2 else encode(self._frame(X), self.columns_)
+        x = self._images(X) if X.ndim > 2 else encode(self._modelled(X), self.columns_)
         if "mask" in self.model_.side_inputs:
             return {"x": x, "mask": (~np.isnan(x)).astype(np.float32)}
         if np.isnan(x).any():
@@ -142,7 +142,7 @@ class VAEEstimator(BaseEstimator):
                 )
             validated(self, X, reset=is_new, skip_check_array=True)
         else:
-            X = validated(
+            numbers = validated(
                 self,
                 X,
                 reset=is_new,
@@ -151,6 +151,7 @@ class VAEEstimator(BaseEstimator):
                 allow_nd=True,
                 ensure_min_samples=least,
             )
+            X = X if isinstance(X, pd.DataFrame) else numbers
         empty = np.asarray(pd.isna(X)).all(axis=1) if X.ndim == 2 else np.zeros(1)
         if np.any(empty) and not self.takes_empty_rows:
             raise ValueError(
@@ -176,6 +177,10 @@ class VAEEstimator(BaseEstimator):
         names = getattr(self, "feature_names_in_", None)
         return as_frame(X, None if names is None else list(names))
 
+    def _modelled(self, X) -> Any:
+        """The columns of X that the model has: all but those skipped."""
+        return self._frame(X)[[column.name for column in self.columns_]]
+
     def _types(self, X) -> Mapping[str, str]:
         """Of the columns; those of an array are real numbers, whatever they look like."""
         given = dict(self.column_types or {})
@@ -197,12 +202,12 @@ class VAEEstimator(BaseEstimator):
         steps_per_epoch = max(splits.steps_per_epoch, _STEPS)
         is_long = self.epochs * steps_per_epoch * splits.batch_size > _LONG
         recipe = dataclasses.replace(
-            self._recipe(),
+            self._recipe(splits),
             batch_size=splits.batch_size,
             steps_per_epoch=steps_per_epoch,
             jit_compile=self.jit_compile if is_long else bool(self.jit_compile),
         )
-        model = recipe.build(splits)
+        model = self._built(recipe, splits)
         best = keras.callbacks.EarlyStopping(
             f"val_{model.objective.monitor}",
             patience=self.patience,
@@ -224,12 +229,20 @@ class VAEEstimator(BaseEstimator):
             )
         self.model_, self.history_ = model, fitted.history
 
-    def _recipe(self) -> Recipe:
+    def _built(self, recipe: Recipe, splits: Splits) -> Any:
+        """The compiled model."""
+        return recipe.build(splits)
+
+    def _recipe(self, splits: Splits) -> Recipe:
         """What `keras-vae train` would train the model by."""
         shared = {field.name for field in dataclasses.fields(Recipe)} - {"column_types", "protocol"}
-        own = {name: value for name, value in self.get_params(deep=False).items() if name in shared}
+        base = {
+            field.name for field in dataclasses.fields(VAEEstimator)
+        }  # not an application's own
+        own = {name: getattr(self, name) for name in base & shared}
         hidden = None if self.hidden is None else tuple(self.hidden)
-        return Recipe(**{**own, "hidden": hidden, "seed": self.seed_})
+        own |= {"hidden": hidden, "seed": self.seed_, "condition": splits.condition}
+        return Recipe(**own)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vae.models import VAE
-from keras_vae.noise import as_seed
+from keras_vae.noise import as_seed, normals
 
 
 def sample_inputs(
@@ -38,7 +38,8 @@ def sample_inputs(
         default = rng.standard_normal(shape) if dtype.is_floating else np.zeros(shape)
         value = np.broadcast_to(given.get(name, default), shape)
         sides[name] = value.astype(dtype.as_numpy_dtype)
-    z = vae.prior.sample(num_rows, seed)
-    params = vae.decode_params(z, {name: tf.constant(value) for name, value in sides.items()})
+    batch = {name: tf.constant(value) for name, value in sides.items()}
+    z = vae.prior.transform(normals(as_seed(seed), num_rows, vae.prior.noise_size), batch)
+    params = vae.decode_params(z, batch)
     x = vae.now(vae.likelihood).sample(params, as_seed(seed))
     return {"x": x.numpy(), "z": z.numpy(), **sides}

@@ -1,7 +1,7 @@
 """What a model serves: pure functions with named inputs and outputs, for every export format."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -14,11 +14,36 @@ from keras_vae.noise import normals
 
 tfd = tfp.distributions
 
-__all__ = ["endpoints", "input_specs", "output_specs", "row_specs", "trace"]
+__all__ = [
+    "Detection",
+    "endpoints",
+    "input_specs",
+    "output_specs",
+    "row_score",
+    "row_specs",
+    "trace",
+]
 
 Specs: TypeAlias = dict[str, tf.TensorSpec]
 Outputs: TypeAlias = dict[str, tf.Tensor]
 Endpoint: TypeAlias = tuple[Callable[..., Outputs], Specs]
+
+
+class Detection(Protocol):
+    """What flags anomalies, as far as an export is concerned: `applications.Detector` is one."""
+
+    @property
+    def seed(self) -> list[int]:
+        """Two words: with this seed the exported score is the detector's."""
+        ...
+
+    def of_batch(self, batch, seed: tf.Tensor) -> tf.Tensor:
+        """The score of every row of a batch of tensors, float32 [B]; higher = more anomalous."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """Score and threshold, for the metadata."""
+        ...
 
 
 def endpoints(
@@ -27,6 +52,7 @@ def endpoints(
     *,
     batch_size: int | None = None,
     num_samples: int | None = None,
+    detector: Detection | None = None,
 ) -> dict[str, tf.types.experimental.ConcreteFunction]:
     """Traces what a model serves; nothing is drawn but from the seed that a call is given.
 
@@ -38,9 +64,10 @@ def endpoints(
 
     `mean` is what the likelihood shows for p(x|z): its mean, or (`Categorical`) the most probable
     category. A likelihood has a `stddev` if it has a scale. `reconstruct` is the deterministic one,
-    `generate` is `vae.generate`, and `score` draws one z per example. Whatever else the encoder or
-    the decoder asks for is one more input, under the name and with the type of the `keras.Input`;
-    all other numbers are float32, whatever the networks compute in.
+    `generate` is `vae.generate`, and `score` draws one z per example; with a detector it also
+    gives `anomaly_score` [B], of as many draws as the detector's, the same ones for every row.
+    Whatever else the encoder or the decoder asks for is one more input, under the name and with the
+    type of the `keras.Input`; all other numbers are float32, whatever the networks compute in.
 
     Args:
         vae: the model.
@@ -48,6 +75,7 @@ def endpoints(
         batch_size: number of rows that every call takes; any by default.
         num_samples: number of examples that every call of `generate` gives; by default the caller
             says how many.
+        detector: an `applications.Detector` of this model.
 
     Returns:
         Concrete functions by name, called with keywords: `decode(z=...)["mean"]`; `input_specs`
@@ -69,7 +97,7 @@ def endpoints(
         "decode": _decode(vae, batch_size),
         "reconstruct": _reconstruct(vae, batch_size),
         "generate": _generate(vae, num_samples),
-        "score": _score(vae, batch_size),
+        "score": _score(vae, batch_size, detector),
     }
     names = list(served) if names is None else names
     if unknown := set(names) - set(served):
@@ -155,15 +183,27 @@ def _generate(vae: VAE, fixed: int | None) -> Endpoint:
     return generate, _joined(number | _SEED, conditions)
 
 
-def _score(vae: VAE, num_rows: int | None) -> Endpoint:
+def row_score(vae: VAE, num_rows: int | None, detector: Detection) -> Endpoint:
+    """A `score` whose outputs do not depend on the row's place: a file may take any part of a batch."""
+
+    def score(seed, **batch):
+        whole = batch["x"] if set(batch) == {"x"} else batch
+        return {"anomaly_score": detector.of_batch(whole, _pair(seed))}
+
+    return score, _joined(_SEED, _all_specs(vae, num_rows, vae.prior.conditions))
+
+
+def _score(vae: VAE, num_rows: int | None, detector: Detection | None) -> Endpoint:
     def score(seed, **batch):
         posterior, params = vae.now(vae.posterior), vae.encode(batch)
         noise = normals(_pair(seed), tf.shape(params)[0], posterior.noise_size(vae.latent_dim))
         z = posterior.transform(params, noise)
         distortion = -vae.log_likelihood(batch, z)
         rate = kl_divergence(posterior.distribution(params), vae.prior_over(batch), z)
-        return {"elbo": -(distortion + rate), "distortion": distortion, "rate": rate}
+        terms = {"elbo": -(distortion + rate), "distortion": distortion, "rate": rate}
+        return terms if by_row is None else terms | by_row(seed, **batch)
 
+    by_row = None if detector is None else row_score(vae, num_rows, detector)[0]
     return score, _joined(_SEED, _all_specs(vae, num_rows, vae.prior.conditions))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from keras_vae import _files
 from keras_vae._parts import check_count
 from keras_vae.export._cost import quantization_cost
+from keras_vae.export.endpoints import Detection
 from keras_vae.export.onnx import onnx
 from keras_vae.export.parity import BUDGETS, Budget, Parity, Reference, parity
 from keras_vae.export.saved_model import saved_model
@@ -42,12 +43,14 @@ def export(
     conditions: Mapping[str, Any] | None = None,
     budgets: Mapping[str | None, Budget] | None = None,
     about: dict[str, str] | None = None,
+    detector: Detection | None = None,
     overwrite: bool = False,
 ) -> Parity:
     """Writes a model for its consumers into a folder, or nothing at all.
 
         saved_model/1/             every signature of `endpoints`
-        model.tflite               decode, encode, generate; model_QUANTIZATION.tflite likewise
+        model.tflite               decode, encode, generate, and with a detector score;
+                                   model_QUANTIZATION.tflite likewise
         onnx/SIGNATURE.onnx        every signature of `endpoints`
         reference.npz              inputs, and what the live model gives for them
         config.json                what was written, with what, and how far each file is from the model
@@ -66,6 +69,8 @@ def export(
         conditions: what a conditional model asks for in the check, as `parity` takes it.
         budgets: what passes, by quantisation; `BUDGETS` by default.
         about: what the files say of the model, as `tflite` takes it.
+        detector: an `applications.Detector` of this model: `score` then flags anomalies, and
+            config.json and the files' metadata hold its threshold.
         overwrite: whether to replace an earlier export.
 
     Returns:
@@ -94,7 +99,7 @@ def export(
     with _claimed(Path(folder), overwrite) as claimed, _files.publishing(claimed, _ENTRIES) as new:
         written: dict[str, str | None] = {}
         if "saved_model" in formats:
-            saved_model(vae, new / "saved_model", name="vae")
+            saved_model(vae, new / "saved_model", name="vae", detector=detector)
             written["saved_model"] = None
         if "tflite" in formats:
             for quantization in dict.fromkeys(quantizations):
@@ -106,6 +111,7 @@ def export(
                     batch_size=batch_size,
                     num_samples=num_samples,
                     about=about,
+                    detector=detector,
                 )
                 written[name] = quantization
         if "onnx" in formats:
@@ -116,7 +122,9 @@ def export(
             for name, quantization in written.items()
             if quantization is not None and data is not None
         }
-        reference = Reference.of(vae, num_rows=max(64, num_samples), conditions=conditions)
+        reference = Reference.of(
+            vae, num_rows=max(64, num_samples), conditions=conditions, detector=detector
+        )
         reference.save(new / _REFERENCE)
         files = {
             name: {
@@ -131,6 +139,7 @@ def export(
             **_files.marker("export"),
             "files": files,
             "parity": [dataclasses.asdict(row) for row in measured.rows],
+            **({} if detector is None else {"detector": detector.to_json()}),
         }
         (new / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     return measured

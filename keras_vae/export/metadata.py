@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_vae.export.endpoints import input_specs, output_specs
+from keras_vae.export.endpoints import Detection, input_specs, output_specs
 from keras_vae.models import VAE
 
 __all__ = ["description", "is_intact", "metadata", "sealed", "with_metadata"]
@@ -44,6 +44,7 @@ def description(
     functions: dict[str, tf.types.experimental.ConcreteFunction],
     quantization: str | None,
     about: dict[str, str],
+    detector: Detection | None = None,
 ) -> dict[str, Any]:
     """What `metadata` gives for a file with these functions as its signatures."""
     low, high = vae.likelihood.location_bounds
@@ -61,6 +62,7 @@ def description(
         "mean": f"what is shown for p(x|z), {values}",
         "stddev": "standard deviation",
         "location": "the posterior's location: an embedding",
+        "anomaly_score": "an anomaly is what lies above the detector's threshold",
     }
 
     def described(specs) -> dict[str, Any]:
@@ -83,7 +85,7 @@ def description(
         "latent_dim": vae.latent_dim,
         "event_shape": list(vae.event_shape),
         "pictures": f"decode(z) or generate(seed) -> mean; {pictures}",
-        "random_numbers": "Threefry-2x32-20 and Box-Muller, inside generate",
+        "random_numbers": "Threefry-2x32-20 and Box-Muller, inside generate and score",
         "signatures": {
             name: {
                 "inputs": described(input_specs(f)),
@@ -91,6 +93,7 @@ def description(
             }
             for name, f in functions.items()
         },
+        **({} if detector is None else {"detector": detector.to_json()}),
     }
 
 

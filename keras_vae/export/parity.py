@@ -11,7 +11,7 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 
 from keras_vae.export._inputs import sample_inputs
-from keras_vae.export.endpoints import endpoints, input_specs
+from keras_vae.export.endpoints import Detection, endpoints, input_specs
 from keras_vae.export.runtimes import Exported, load
 from keras_vae.models import VAE
 
@@ -170,12 +170,13 @@ class Reference:
         num_rows: int = 64,
         seed=0,
         conditions: Mapping[str, Any] | None = None,
+        detector: Detection | None = None,
     ) -> "Reference":
         """The live model on inputs that it makes itself; arguments as in `parity`."""
         samples = sample_inputs(vae, num_rows, seed, conditions)
         samples["num_samples"] = np.array(num_rows, np.int32)
         samples["seed"] = np.array([7, 0], np.int32)
-        functions = endpoints(vae)
+        functions = endpoints(vae, detector=detector)
         inputs = {
             name: {key: samples[key] for key in input_specs(function)}
             for name, function in functions.items()

@@ -102,15 +102,19 @@ class Exported(abc.ABC):
         if step is None:
             return self._run(signature, arrays)
         num_rows = len(arrays[by_row[0]])
-        if len(by_row) < len(specs):
+        whole = {name: arrays.pop(name) for name in set(specs) - set(by_row)}
+        if whole and signature != "score":
             if num_rows != step:
                 raise ValueError(
                     f"The signature {signature!r} of {self.path} takes {step} rows. Received: {num_rows}"
                 )
-            return self._run(signature, arrays)
+            return self._run(signature, arrays | whole)
         padded = {name: _padded(array, -num_rows % step) for name, array in arrays.items()}
         parts = [
-            self._run(signature, {name: array[i : i + step] for name, array in padded.items()})
+            self._run(
+                signature,
+                {name: array[i : i + step] for name, array in padded.items()} | whole,
+            )
             for i in range(0, num_rows, step)
         ]
         return {key: np.concatenate([part[key] for part in parts])[:num_rows] for key in parts[0]}

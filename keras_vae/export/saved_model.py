@@ -1,5 +1,6 @@
 """SavedModel export: what TF Serving, the C API, `saved_model_cli` and converters read."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,19 @@ import tensorflow as tf
 
 from keras_vae import _files
 from keras_vae._parts import check_count
-from keras_vae.export.endpoints import endpoints, input_specs
+from keras_vae.export.endpoints import Detection, endpoints, input_specs
 from keras_vae.models import VAE
 
 __all__ = ["saved_model", "write"]
 
 
 def saved_model(
-    vae: VAE, path: str | os.PathLike[str], *, version: int = 1, name: str | None = None
+    vae: VAE,
+    path: str | os.PathLike[str],
+    *,
+    version: int = 1,
+    name: str | None = None,
+    detector: Detection | None = None,
 ) -> Path:
     """Writes a model as a SavedModel with the signatures of `endpoints`.
 
@@ -31,6 +37,8 @@ def saved_model(
         path: folder of the model, whose name servers take for the model's.
         version: the numbered folder to write there; an earlier SavedModel in its place is replaced.
         name: the model's name in the requests to warm up with; by default that of the folder.
+        detector: an `applications.Detector` of this model: the signature `score` then flags
+            anomalies, and `assets.extra/detector.json` says at which threshold.
 
     Returns:
         The numbered folder, `path`/`version`.
@@ -52,10 +60,13 @@ def saved_model(
             f"{folder} exists and is not a SavedModel (it holds no saved_model.pb); nothing was "
             "changed. Choose another path."
         )
-    functions = endpoints(vae)
+    functions = endpoints(vae, detector=detector)
     with _files.replacing(folder) as new:
         write(functions | {"serving_default": functions["reconstruct"]}, new, _in_support(vae))
         _write_warm_up(functions, new, name or Path(path).resolve().name)
+        if detector is not None:
+            about = json.dumps(detector.to_json(), indent=2) + "\n"
+            (new / "assets.extra" / "detector.json").write_text(about)
     return folder
 
 

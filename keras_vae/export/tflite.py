@@ -16,7 +16,14 @@ from keras_vae._parts import check_count
 from keras_vae.export._audit import nodes
 from keras_vae.export._inputs import sample_inputs
 from keras_vae.export._quiet import quiet
-from keras_vae.export.endpoints import endpoints, input_specs, row_specs, trace
+from keras_vae.export.endpoints import (
+    Detection,
+    endpoints,
+    input_specs,
+    row_score,
+    row_specs,
+    trace,
+)
 from keras_vae.export.metadata import description, sealed, with_metadata
 from keras_vae.export.runtimes import LiteRTFile, require
 from keras_vae.export.saved_model import write
@@ -42,8 +49,9 @@ def tflite(
     integer_io: bool = False,
     per_tensor: bool = False,
     about: dict[str, str] | None = None,
+    detector: Detection | None = None,
 ) -> Path:
-    """Writes a model for LiteRT: `decode`, `encode` and `generate`, which share their weights.
+    """Writes a model for LiteRT: `decode`, `encode`, `generate`, `score`, which share their weights.
 
     Built-in ops only, so the file runs wherever LiteRT does, without TensorFlow's kernels, and the
     same seed gives the same pictures. What a conditional model asks for are further inputs.
@@ -54,20 +62,24 @@ def tflite(
         "int4"          weights in 4 bits (in 8 where there are few), activations likewise
         "int8"          all integers, calibrated on samples from the model itself: no data needed.
                         For microcontrollers: `decode` and `encode` without a stddev, no `generate`
-                        (normals need floats)
+                        nor `score` (normals need floats)
 
     Args:
         vae: the model.
         path: file to write, `model.tflite` say; an earlier one is replaced.
         quantization: see above.
-        signatures: which to write; all that the quantisation takes by default.
-        batch_size: number of rows that `decode` and `encode` take at a time. None: any number, which
+        signatures: which to write; all that the quantisation takes by default, and `score` of a
+            detector.
+        batch_size: number of rows that `decode`, `encode` and `score` take at a time. None: any number, which
             runtimes in browsers and on microcontrollers do not take.
         num_samples: number of examples that `generate` gives.
         integer_io: for "int8", whether inputs and outputs are int8 too.
         per_tensor: for "int8", one scale for all weights of a layer instead of one per channel: less
             memory on a microcontroller, and less exact.
         about: what the file's metadata say of the model: "name", "version", "licence", anything.
+        detector: an `applications.Detector` of this model: `score` then flags anomalies, and the
+            metadata say at which threshold. A score with a loop, such as the likelihood regret, is
+            for a SavedModel.
 
     Returns:
         The path.
@@ -93,27 +105,31 @@ def tflite(
         )
     if quantization != "int8" and (integer_io or per_tensor):
         raise ValueError('integer_io and per_tensor belong to quantization="int8".')
-    possible = ("decode", "encode") if quantization == "int8" else ("decode", "encode", "generate")
+    possible = ("decode", "encode")
+    if quantization != "int8":
+        possible += ("generate",) if detector is None else ("generate", "score")
     signatures = possible if signatures is None else tuple(signatures)
     if not signatures or not set(signatures) <= set(possible):
         raise ValueError(
             f"With quantization={quantization!r} a LiteRT file has the signatures {possible}. "
             f"Received: {signatures}"
         )
-    by_row = [name for name in signatures if name != "generate"]
+    by_row = [name for name in signatures if name in ("decode", "encode")]
     if quantization == "int8":
         functions = _integer_endpoints(vae, by_row, batch_size)
     else:
         functions = endpoints(vae, by_row, batch_size=batch_size)
     if "generate" in signatures:
         functions |= endpoints(vae, ["generate"], num_samples=num_samples)
+    if "score" in signatures and detector is not None:
+        functions["score"] = trace("score", *row_score(vae, batch_size, detector))
     content = convert(
         vae,
         functions,
         quantization,
         integer_io=integer_io,
         per_tensor=per_tensor,
-        about=description(vae, functions, quantization, about or {}),
+        about=description(vae, functions, quantization, about or {}, detector),
     )
     with _files.replacing(path) as new:
         new.write_bytes(content)

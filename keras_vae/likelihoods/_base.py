@@ -50,6 +50,15 @@ class Likelihood(abc.ABC):
     def visible_within(self) -> float | None:
         return None
 
+    @property
+    def is_push_forward(self) -> bool:
+        """Whether `transform` is there."""
+        return False
+
+    def transform(self, params: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+        """Pushes standard normals, like x, forward to a draw from p(x|z)."""
+        raise NotImplementedError(f"{name_of(self)} is no push-forward of standard normals.")
+
     @abc.abstractmethod
     def params_size(self, channels: int) -> int:
         """Size of the last axis of `params` for data with that many channels."""
@@ -72,6 +81,18 @@ class Likelihood(abc.ABC):
     def stddev(self, params: tf.Tensor) -> tf.Tensor | None:
         """The standard deviation of each element, in x's shape; None for a family without a scale."""
         return None
+
+    def expected(self, params: tf.Tensor) -> tf.Tensor:
+        """What may be averaged over several z: E[x|z], [..., *event]; of categories, their
+        probabilities, [..., *event with its last axis multiplied].
+        """
+        return self.location(params)
+
+    def decided(self, expected: tf.Tensor) -> tf.Tensor:
+        """The x [..., *event] that stands for a mean of `expected`: itself, or the most probable
+        category.
+        """
+        return expected
 
     def sample(self, params: tf.Tensor, seed) -> tf.Tensor:
         """One draw from p(x|z), in x's shape; `seed` is int32 [2]."""

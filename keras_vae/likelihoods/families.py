@@ -117,6 +117,14 @@ class Normal(_LocationScale):
     data_stddev: float | tuple[float, ...] = 1.0
     family: ClassVar[Any] = tfd.Normal
 
+    @property
+    def is_push_forward(self):
+        return True
+
+    def transform(self, params, noise):
+        loc, scale = self._loc_and_scale(tf.cast(params, tf.float32))
+        return loc + scale * noise
+
 
 @value_object
 class Laplace(_LocationScale):
@@ -367,15 +375,25 @@ class Categorical(Likelihood, Configurable):
         return 0.0, self.num_categories - 1.0
 
     def elementwise(self, params):
-        channels = params.shape[-1] // self.num_categories
-        split = tf.concat([tf.shape(params)[:-1], [channels, self.num_categories]], axis=0)
-        logits = tf.ensure_shape(
-            tf.reshape(params, split), [*params.shape[:-1], channels, self.num_categories]
-        )
-        return tfd.Categorical(logits=logits, dtype=tf.float32)
+        return tfd.Categorical(logits=self._by_category(params), dtype=tf.float32)
 
     def location(self, params):
         return self.elementwise(tf.cast(params, tf.float32)).mode()
+
+    def _by_category(self, values):
+        """Values [..., C K] as [..., C, K]."""
+        channels = values.shape[-1] // self.num_categories
+        split = tf.concat([tf.shape(values)[:-1], [channels, self.num_categories]], axis=0)
+        return tf.ensure_shape(
+            tf.reshape(values, split), [*values.shape[:-1], channels, self.num_categories]
+        )
+
+    def expected(self, params):
+        logits = self._by_category(tf.cast(params, tf.float32))
+        return tf.reshape(tf.nn.softmax(logits), tf.shape(params))
+
+    def decided(self, expected):
+        return tf.cast(tf.argmax(self._by_category(expected), axis=-1), tf.float32)
 
     def features(self, x):
         one_hot = tf.one_hot(tf.cast(x, tf.int32), self.num_categories)

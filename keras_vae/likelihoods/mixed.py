@@ -179,6 +179,31 @@ class Mixed(Likelihood, Configurable):
             [block.likelihood.location(part) for block, part in self._with_params(params)]
         )
 
+    def expected(self, params):
+        """What may be averaged over several z, of block after block."""
+        parts = [block.likelihood.expected(part) for block, part in self._with_params(params)]
+        return tf.concat(parts, axis=-1)
+
+    def decided(self, expected):
+        sizes = [block.likelihood.features_size(len(block.indices)) for block in self.blocks]
+        parts = tf.split(expected, sizes, axis=-1)
+        return self._joined(
+            [block.likelihood.decided(part) for block, part in zip(self.blocks, parts, strict=True)]
+        )
+
+    @property
+    def is_push_forward(self):
+        return all(block.likelihood.is_push_forward for block in self.blocks)
+
+    def transform(self, params, noise):
+        """Pushes standard normals, like x, forward to a draw from p(x|z)."""
+        return self._joined(
+            [
+                block.likelihood.transform(part, tf.gather(noise, block.indices, axis=-1))
+                for block, part in self._with_params(params)
+            ]
+        )
+
     def sample(self, params, seed):
         """One draw from p(x|z), in x's shape; `seed` is int32 [2]."""
         parts = self._with_params(params)

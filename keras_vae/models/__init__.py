@@ -2,7 +2,18 @@
 
 from keras_vae.models._base import LatentVariableModel
 from keras_vae.models._batches import num_rows, x_of
+from keras_vae.models._paths import PATHS
 from keras_vae.models.loading import load_model
-from keras_vae.models.vae import VAE
+from keras_vae.models.not_miwae import NotMIWAE
+from keras_vae.models.vae import VAE, EncoderDecoder
 
-__all__ = ["VAE", "LatentVariableModel", "load_model", "num_rows", "x_of"]
+__all__ = [
+    "PATHS",
+    "VAE",
+    "EncoderDecoder",
+    "LatentVariableModel",
+    "NotMIWAE",
+    "load_model",
+    "num_rows",
+    "x_of",
+]

@@ -1,9 +1,11 @@
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_vae._parts import check_count, register
+from keras_vae._parts import check_count, check_known, register
 from keras_vae.likelihoods import Likelihood
 from keras_vae.models._base import LatentVariableModel
 from keras_vae.models._batches import as_arrays, num_rows
@@ -15,6 +17,7 @@ from keras_vae.models._checks import (
     checked_conditions,
     outside_support,
 )
+from keras_vae.models._paths import PATHS
 from keras_vae.networks import call_by_name, labels_of, over_samples, widest_layer
 from keras_vae.noise import as_seed, normals
 from keras_vae.objectives import ELBO, Objective
@@ -26,65 +29,8 @@ tfd = tfp.distributions
 _ROWS = 500  # examples per pass where arrays of any length are taken
 
 
-@register
-class VAE(LatentVariableModel):
-    """A variational autoencoder with one level of latents: six parts, any combination that fits.
-
-        x -> encoder -> posterior -> z        training, `infer`, `embed`
-        prior -> z -> decoder -> likelihood   `generate`
-
-    Conditional models need no other class: an encoder or decoder with several inputs gets the
-    entries of a dict batch that its inputs are named after ("x" and "z" are the data and the
-    latents). A "mask" entry marks which elements of "x" are observed.
-
-    Args:
-        encoder: `keras.Model`, x [B, *event] -> [B, posterior.params_size(latent_dim)].
-        decoder: `keras.Model`, z [B, latent_dim] -> [B, *event with its last axis multiplied].
-        likelihood: p(x|z); has to suit the data, so there is no default.
-        posterior: q(z|x); diagonal `posteriors.Normal` by default.
-        prior: p(z); `priors.StandardNormal` of the decoder's input size by default.
-        objective: what training minimises; `objectives.ELBO` by default.
-        seed: integer, of every draw in training.
-
-    Raises:
-        ValueError: where parts do not fit each other; the message names both.
-
-    Example:
-        >>> from keras_vae import likelihoods, networks
-        >>> encoder, decoder = networks.mlp(784, latent_dim=20)
-        >>> vae = VAE(encoder, decoder, likelihood=likelihoods.Bernoulli())
-        >>> vae.generate(4, seed=7).shape
-        (4, 784)
-
-    References:
-        Kingma and Welling, Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114.
-    """
-
-    parts = ("encoder", "decoder", "likelihood", "posterior", "prior", "objective")
-
-    def __init__(
-        self,
-        encoder: keras.Model,
-        decoder: keras.Model,
-        *,
-        likelihood: Likelihood,
-        posterior: Posterior | None = None,
-        prior: Prior | None = None,
-        objective: Objective | None = None,
-        seed: int = 0,
-        name: str | None = None,
-    ):
-        check_network("encoder", encoder, "x")
-        check_network("decoder", decoder, "z")
-        parts = {
-            "encoder": encoder,
-            "decoder": decoder,
-            "likelihood": likelihood,
-            "posterior": posterior or Normal(),
-            "prior": prior or StandardNormal(_input(decoder, "z").shape[-1]),
-            "objective": objective or ELBO(),
-        }
-        super().__init__(parts=parts, seed=seed, name=name)
+class EncoderDecoder(LatentVariableModel):
+    """Base of the models with one level of latents, an encoder and a decoder."""
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -134,7 +80,7 @@ class VAE(LatentVariableModel):
 
     def encode(self, batch, *, training=False) -> tf.Tensor:
         """The posterior's parameters [B, params_size] for a batch."""
-        return call_by_name(self.encoder, "x", _entries(batch), training=training)
+        return call_by_name(self.encoder, "x", entries_of(batch), training=training)
 
     def infer(self, batch, num_samples=None, *, training=False, seed=None):
         params = self.encode(batch, training=training)
@@ -164,15 +110,26 @@ class VAE(LatentVariableModel):
             )
         return self.now(self.likelihood).distribution(self.decode_params(z, batch))
 
-    def log_likelihood(self, batch, z, *, training=False):
-        entries = _entries(batch)
-        params = self.decode_params(z, batch, training=training)
-        return self.now(self.likelihood).log_prob(
-            params, entries["x"], mask=entries.get("mask"), training=training
-        )
-
     def prior_over(self, batch):
         return self.prior.distribution(batch)
+
+    @property
+    def inference_noise_size(self) -> int:
+        """Number of standard normals that `infer_from` takes for one z."""
+        return self.now(self.posterior).noise_size(self.latent_dim)
+
+    def infer_from(self, batch, noise) -> tuple[tfd.Distribution, tf.Tensor]:
+        """`infer`, its z made of the standard normals given, [..., B, inference_noise_size]."""
+        posterior, params = self.now(self.posterior), self.encode(batch)
+        return posterior.distribution(params), posterior.transform(params, noise)
+
+    def expected(self, batch, z) -> tf.Tensor:
+        """`Likelihood.expected` of p(x|z): what may be averaged over several z [K, B, D]."""
+        return self.now(self.likelihood).expected(self.decode_params(z, batch))
+
+    def draw(self, batch, z, seed) -> tf.Tensor:
+        """One x ~ p(x|z) for every z [..., B, D]; `seed` is int32 [2]."""
+        return self.now(self.likelihood).sample(self.decode_params(z, batch), seed)
 
     def call(self, batch, training=False):
         """What p(x|z) shows at the posterior's location: the deterministic reconstruction, like x."""
@@ -181,16 +138,59 @@ class VAE(LatentVariableModel):
 
     # Arrays.
 
-    def embed(self, x) -> np.ndarray:
-        """The posterior's location for every example, [N, latent_dim]."""
+    def embed(self, x, *, with_stddev: bool = False) -> np.ndarray:
+        """The posterior's location for every example, [N, latent_dim].
+
+        Args:
+            x: examples [N, *event]; a dict batch for a conditional encoder.
+            with_stddev: whether the posterior's standard deviation stands behind the location,
+                [N, 2 latent_dim].
+        """
         posterior = self.now(self.posterior)
-        return self._in_chunks(
-            lambda batch: posterior.location(self.encode(batch)), x, self.encoder_conditions
-        )
+
+        def embedded(batch):
+            params = self.encode(batch)
+            location = posterior.location(params)
+            if not with_stddev:
+                return location
+            return tf.concat([location, posterior.distribution(params).stddev()], axis=-1)
+
+        return self._in_chunks(embedded, x, self.encoder_conditions)
 
     def reconstruct(self, x) -> np.ndarray:
         """Every example encoded and decoded again, without noise: like x."""
         return self._in_chunks(self.call, x, self.encoder_conditions | self.decoder_conditions)
+
+    def show(self, z, **conditions) -> np.ndarray:
+        """What p(x|z) shows at given latents, without noise: the way back from `embed`.
+
+        Args:
+            z: [N, latent_dim], or [N, K, latent_dim] for K points of every row.
+            **conditions: for a conditional decoder, one value for all or [N, ...], by input name.
+
+        Returns:
+            [N, *event], or [N, K, *event].
+        """
+        z = np.asarray(z, np.float32)
+        if z.ndim not in (2, 3) or z.shape[-1] != self.latent_dim or z.size == 0:
+            raise ValueError(
+                f"Latents have the shape (N, {self.latent_dim}) or (N, K, {self.latent_dim}), N > 0. "
+                f"Received: {z.shape}"
+            )
+        if not np.isfinite(z).all():
+            raise ValueError("The latents hold NaN or infinite values. Expected finite numbers.")
+        batch = checked_conditions(self, len(z), conditions)
+        likelihood = self.now(self.likelihood)
+
+        def decoded(rows):
+            z, conditions = rows
+            points = tf.reshape(z, [-1, self.latent_dim])
+            each = points.shape[0] // z.shape[0]
+            repeated = {name: tf.repeat(value, each, axis=0) for name, value in conditions.items()}
+            shown = likelihood.location(self.decode_params(points, repeated))
+            return tf.reshape(shown, [*z.shape[:-1], *shown.shape[1:]])
+
+        return _map_rows(decoded, (z, batch), len(z))
 
     def generate(self, num_samples: int, seed=0, **conditions) -> np.ndarray:
         """New examples [num_samples, *event]: what p(x|z) shows at z ~ p(z).
@@ -227,31 +227,46 @@ class VAE(LatentVariableModel):
         given = {name: batch[name] for name in self.conditions}
         return self.generate(num_rows(batch), seed, **given)
 
-    def interpolate(self, a, b, steps: int = 8) -> np.ndarray:
-        """A straight line in latent space from each example of `a` to its partner in `b`.
+    def interpolate(self, a, b, steps: int = 8, path: str = "linear", **conditions) -> np.ndarray:
+        """A way through latent space from each example of `a` to its partner in `b`.
 
         Args:
-            a, b: [N, *event] each, for an unconditional model.
-            steps: number of points on each line, both ends included; at least 2.
+            a, b: [N, *event] each; dicts with what a conditional encoder asks for, where that is not
+                in `conditions`.
+            steps: number of points on each way, both ends included; at least 2.
+            path: "linear", the straight line, or "spherical": the direction turns on a great circle
+                at constant speed and the length changes evenly, so that no point is
+                nearer to zero than the nearer of its ends. Under N(0, I) in many dimensions the middle of a line is
+                too short to be a sample; an arc is not.
+            **conditions: for a conditional model, one value for all or [N, ...], by input name: what
+                all the points of a way are decoded under.
 
         Returns:
             [N, steps, *event].
+
+        References:
+            White, Sampling Generative Networks, 2016, arXiv:1609.04468, section 2.1 (spherical).
         """
         check_count("interpolate", least=2, steps=steps)
-        if self.conditions:
-            raise ValueError(
-                f"The decoder also asks for {list(self.conditions)}: interpolate between embeddings and use "
-                "`decode`, which takes them."
-            )
-        start, end = self.embed(a), self.embed(b)
+        check_known("path", path, PATHS)
+        start, end = (self.embed(self._with_conditions(ends, conditions)) for ends in (a, b))
         if start.shape != end.shape:
             raise ValueError(
                 f"Each example needs a partner. Received {len(start)} and {len(end)} examples."
             )
-        weights = np.linspace(0.0, 1.0, steps, dtype=np.float32)[:, np.newaxis]
-        z = start[:, np.newaxis] * (1 - weights) + end[:, np.newaxis] * weights
-        likelihood = self.now(self.likelihood)
-        return _map_rows(lambda rows: likelihood.location(self.decode_params(rows)), z, len(z))
+        ways = PATHS[path](start, end, np.linspace(0.0, 1.0, steps, dtype=np.float32))
+        return self.show(ways, **conditions)
+
+    def _with_conditions(self, x, conditions: dict):
+        """x, with those of the conditions that the encoder asks for and x does not hold."""
+        batch = as_arrays(x)
+        entries = batch if isinstance(batch, dict) else {"x": batch}
+        added = {
+            name: np.broadcast_to(conditions[name], (len(entries["x"]), *tensor.shape[1:]))
+            for name, tensor in self.encoder_conditions.items()
+            if name in conditions and name not in entries
+        }
+        return {**entries, **added} if added else batch
 
     def _in_chunks(self, function, x, asked):
         batch = as_arrays(x)
@@ -271,21 +286,100 @@ class VAE(LatentVariableModel):
         return widest_layer(self.decoder)
 
     def are_valid(self, batch):
-        return are_valid(self, _entries(batch))
+        return are_valid(self, entries_of(batch))
 
     @property
     def data_needed(self):
         return outside_support(self)
 
 
-def _entries(batch) -> dict:
+@register
+class VAE(EncoderDecoder):
+    """A variational autoencoder with one level of latents: six parts, any combination that fits.
+
+        x -> encoder -> posterior -> z        training, `infer`, `embed`
+        prior -> z -> decoder -> likelihood   `generate`
+
+    Conditional models need no other class: an encoder or decoder with several inputs gets the
+    entries of a dict batch that its inputs are named after ("x" and "z" are the data and the
+    latents). A "mask" entry marks which elements of "x" are observed.
+
+    Args:
+        encoder: `keras.Model`, x [B, *event] -> [B, posterior.params_size(latent_dim)].
+        decoder: `keras.Model`, z [B, latent_dim] -> [B, *event with its last axis multiplied].
+        likelihood: p(x|z); has to suit the data, so there is no default.
+        posterior: q(z|x); diagonal `posteriors.Normal` by default.
+        prior: p(z); `priors.StandardNormal` of the decoder's input size by default.
+        objective: what training minimises; `objectives.ELBO` by default.
+        seed: integer, of every draw in training.
+
+    Raises:
+        ValueError: where parts do not fit each other; the message names both.
+
+    Example:
+        >>> from keras_vae import likelihoods, networks
+        >>> encoder, decoder = networks.mlp(784, latent_dim=20)
+        >>> vae = VAE(encoder, decoder, likelihood=likelihoods.Bernoulli())
+        >>> vae.generate(4, seed=7).shape
+        (4, 784)
+
+    References:
+        Kingma and Welling, Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114.
+    """
+
+    parts = ("encoder", "decoder", "likelihood", "posterior", "prior", "objective")
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        *,
+        likelihood: Likelihood,
+        posterior: Posterior | None = None,
+        prior: Prior | None = None,
+        objective: Objective | None = None,
+        seed: int = 0,
+        name: str | None = None,
+    ):
+        parts = with_defaults(encoder, decoder, posterior, prior, objective)
+        super().__init__(parts={**parts, "likelihood": likelihood}, seed=seed, name=name)
+
+    def log_likelihood(self, batch, z, *, training=False):
+        entries = entries_of(batch)
+        params = self.decode_params(z, batch, training=training)
+        return self.now(self.likelihood).log_prob(
+            params, entries["x"], mask=entries.get("mask"), training=training
+        )
+
+
+def with_defaults(
+    encoder: keras.Model,
+    decoder: keras.Model,
+    posterior: Posterior | None,
+    prior: Prior | None,
+    objective: Objective | None,
+) -> dict[str, Any]:
+    """The parts by name, with defaults for those that have some."""
+    check_network("encoder", encoder, "x")
+    check_network("decoder", decoder, "z")
+    return {
+        "encoder": encoder,
+        "decoder": decoder,
+        "posterior": posterior or Normal(),
+        "prior": prior or StandardNormal(_input(decoder, "z").shape[-1]),
+        "objective": objective or ELBO(),
+    }
+
+
+def entries_of(batch) -> dict:
     """The batch as a dict; elements of "x" that its "mask" marks as missing are zero from here on."""
     if not isinstance(batch, dict):
         return {"x": batch}
     if "mask" not in batch:
         return batch
-    x, observed = batch["x"], tf.cast(batch["mask"], tf.bool)
-    return {**batch, "x": tf.where(observed, x, tf.zeros_like(x))}
+    entries = {name: tf.convert_to_tensor(entry) for name, entry in batch.items()}
+    x, observed = entries["x"], tf.cast(entries["mask"], tf.bool)
+    return {**entries, "x": tf.where(observed, x, tf.zeros_like(x))}
 
 
 def _input(network, name: str) -> keras.KerasTensor:

@@ -38,13 +38,25 @@ def _by_rank(kind: Callable[..., likelihoods.Likelihood]):
     return lambda splits: kind(event_rank=len(splits.shape))
 
 
-def _elbo(recipe: "Recipe", steps_per_epoch: int) -> objectives.ELBO:
+def _elbo(recipe: "Recipe", splits: Splits) -> objectives.ELBO:
+    steps_per_epoch = recipe.steps_in_epoch(splits)
     if not recipe.warm_up:
         return objectives.ELBO(beta=recipe.beta)
     rising = keras.optimizers.schedules.PolynomialDecay(
         0.0, recipe.warm_up * steps_per_epoch, recipe.beta
     )
     return objectives.ELBO(beta=rising)
+
+
+def _beta_tc(recipe: "Recipe", splits: Splits) -> objectives.BetaTC:
+    total_correlation = objectives.BetaTC(num_examples=splits.num_train)
+    if recipe.beta == 1.0:
+        return total_correlation
+    return dataclasses.replace(total_correlation, beta=recipe.beta)
+
+
+def _of_samples(kind: Callable[..., objectives.Objective]):
+    return lambda recipe, splits: kind(num_samples=recipe.num_samples)
 
 
 NETWORKS = {
@@ -57,7 +69,11 @@ LIKELIHOODS: dict[str, Callable[[Splits], likelihoods.Likelihood]] = {
     "bernoulli": _by_rank(likelihoods.Bernoulli),
     "continuous-bernoulli": _by_rank(likelihoods.ContinuousBernoulli),
     "normal": _by_rank(likelihoods.Normal),
-    "shared-scale-normal": _by_rank(likelihoods.SharedScaleNormal),
+    "shared-scale-normal": lambda splits: likelihoods.SharedScaleNormal(
+        # Adam moves a scale slowly, and one that is too large keeps the decoder from using z.
+        initial_scale=0.1 * float(np.ptp(splits.value_range)) or 1.0,
+        event_rank=len(splits.shape),
+    ),
     "laplace": _by_rank(likelihoods.Laplace),
     "student-t": _by_rank(likelihoods.StudentT),
     "categorical": lambda splits: likelihoods.Categorical(
@@ -74,9 +90,18 @@ PRIORS: dict[str, Callable[["Recipe", Any], priors.Prior]] = {
         networks.conditional(conditions, 2 * recipe.latent_dim)
     ),
 }
-OBJECTIVES: dict[str, Callable[["Recipe", int], objectives.Objective]] = {
+OBJECTIVES: dict[str, Callable[["Recipe", Splits], objectives.Objective]] = {
     "elbo": _elbo,
-    "iwae": lambda recipe, steps_per_epoch: objectives.IWAE(num_samples=recipe.num_samples),
+    "sticking-the-landing": lambda recipe, splits: objectives.StickingTheLanding(),
+    "iwae": _of_samples(objectives.IWAE),
+    "dreg": _of_samples(objectives.DReG),
+    "ciwae": _of_samples(objectives.CIWAE),
+    "piwae": _of_samples(objectives.PIWAE),
+    "multiply-iwae": _of_samples(objectives.MultiplyIWAE),
+    "capacity": lambda recipe, splits: objectives.Capacity(),
+    "beta-tc": _beta_tc,
+    "dip": lambda recipe, splits: objectives.DIPVAE(),
+    "info": lambda recipe, splits: objectives.InfoVAE(),
 }
 TABLE_LIKELIHOODS: dict[str, Any] = {
     "normal": likelihoods.Normal,
@@ -85,12 +110,12 @@ TABLE_LIKELIHOODS: dict[str, Any] = {
 }
 """Of the real columns of a table; other columns have the likelihood of their type."""
 _OWNERS = {
-    "beta": ("objective", "elbo"),
-    "warm_up": ("objective", "elbo"),
-    "num_samples": ("objective", "iwae"),
-    "num_components": ("prior", "mixture"),
+    "beta": ("objective", ("elbo", "beta-tc")),
+    "warm_up": ("objective", ("elbo",)),
+    "num_samples": ("objective", ("iwae", "dreg", "ciwae", "piwae", "multiply-iwae")),
+    "num_components": ("prior", ("mixture",)),
 }
-"""Options that one part alone reads."""
+"""Options that some parts alone read."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,8 +138,9 @@ class Recipe:
         prior: a name in `PRIORS`.
         num_components: of the prior "mixture".
         objective: a name in `OBJECTIVES`.
-        num_samples: importance samples of the objective "iwae".
-        beta: final weight of the rate in the objective "elbo".
+        num_samples: importance samples K of the objective "iwae" and its like.
+        beta: final weight of the rate in the objective "elbo"; weight of the total correlation in
+            "beta-tc", where 1 stands for its own default, 6.
         warm_up: epochs over which that weight rises from 0.
         epochs: passes over the training data, or, where steps_per_epoch is given, parts of passes.
         steps_per_epoch: updates until the next validation and checkpoint; None: those of a pass.
@@ -174,11 +200,11 @@ class Recipe:
                 "most as many."
             )
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        for option, (part, owner) in _OWNERS.items():
-            if getattr(self, part) != owner and getattr(self, option) != defaults[option]:
+        for option, (part, owners) in _OWNERS.items():
+            if getattr(self, part) not in owners and getattr(self, option) != defaults[option]:
                 raise ValueError(
-                    f"{option} belongs to the {part} {owner}, not to {getattr(self, part)}. Leave it out, or "
-                    f"choose the {part} {owner}."
+                    f"{option} belongs to the {part} {' or '.join(owners)}, not to {getattr(self, part)}. "
+                    "Leave it out, or choose one that has it."
                 )
 
     def load_data(self) -> Splits:
@@ -224,7 +250,7 @@ class Recipe:
             decoder,
             likelihood=likelihood,
             prior=PRIORS[self.prior](self, conditions),
-            objective=OBJECTIVES[self.objective](self, steps_per_epoch),
+            objective=OBJECTIVES[self.objective](self, splits),
             seed=self.seed,
         )
         is_alone = not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)

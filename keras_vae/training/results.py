@@ -103,6 +103,46 @@ def evaluate_run(
     )
 
 
+def class_number(run: Run, name: str) -> int:
+    """The number of a class of a run with the condition "label", from its number or its name."""
+    num_classes = run.model.labels.get("label")
+    if num_classes is None:
+        raise ValueError(
+            f"{run.path} was trained without labels, so no class can be asked for. `keras-vae train "
+            "--condition label` trains with them."
+        )
+    if not name.isdecimal():
+        check_known("class", name, run.data.classes)
+        return run.data.classes.index(name)
+    if int(name) >= num_classes:
+        raise ValueError(f"The classes have the numbers 0 to {num_classes - 1}. Received: {name}")
+    return int(name)
+
+
+def generate_run(
+    run: Run, num_samples: int, *, label: int | None = None, seed=0
+) -> tuple[np.ndarray, int | None]:
+    """New examples of a run's model.
+
+    A run with the condition "label" gives those of one class, or, without a label, of all classes, the
+    same number of each, at least `num_samples` together; one with another condition, examples under
+    the conditions of its first test examples.
+
+    Returns:
+        The examples [N, *event], and how many belong in a row of a grid, if that matters.
+    """
+    model = run.model
+    if label is not None:
+        return model.generate(num_samples, seed, label=label), None
+    if num_classes := model.labels.get("label"):
+        of_each = math.ceil(num_samples / num_classes)
+        labels = np.repeat(np.arange(num_classes), of_each)
+        return model.generate(len(labels), seed, label=labels), of_each
+    if model.conditions:
+        return model.generate_like(examples(run.data, "test", num_samples), seed), None
+    return model.generate(num_samples, seed), None
+
+
 def check_embed_output(output: str | os.PathLike[str]) -> None:
     """Raises `ValueError` where embeddings cannot be written under that name."""
     if Path(output).suffix not in (".npz", ".png"):

@@ -51,6 +51,8 @@ class Run:
         "learning_curves.png",
         "samples.png",
         "reconstructions.png",
+        "anomalies.csv",
+        "anomalies.png",
         "state",
         "tensorboard",
     )

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_vae import VAE, Sampling, likelihoods, networks, objectives, posteriors, priors
+from keras_vae.models import NotMIWAE
 
 EVENT_SIZE, LATENT_DIM = 6, 3
 
@@ -40,12 +41,33 @@ def vae(likelihood=None, posterior=None, prior=None, objective=None, networks_of
     )
 
 
-def data_for(model: VAE, num_examples: int) -> np.ndarray | dict[str, np.ndarray]:
+REAL = likelihoods.Mixed(
+    blocks=[
+        likelihoods.Block(likelihood=likelihoods.Normal(data_mean=0.5), indices=(4, 1, 0)),
+        likelihoods.Block(likelihood=likelihoods.Normal(scale=0.5), indices=(2, 3, 5)),
+    ]
+)
+
+
+def not_miwae() -> NotMIWAE:
+    return NotMIWAE(
+        *networks.table(REAL, LATENT_DIM, hidden=8, has_missing=True),
+        networks.missingness("self-masking-high", REAL),
+        likelihood=REAL,
+        objective=objectives.IWAE(num_samples=2),
+        seed=3,
+    )
+
+
+def data_for(model: VAE | NotMIWAE, num_examples: int) -> np.ndarray | dict[str, np.ndarray]:
     """Data inside the support of the model's likelihood."""
     rng = np.random.default_rng(0)
     if model.labels:
         label = rng.integers(0, 3, num_examples).astype(np.int32)
         return {"x": data_for(vae(), num_examples), "label": label}
+    if isinstance(model, NotMIWAE):
+        x = rng.normal(size=(num_examples, EVENT_SIZE)).astype(np.float32)
+        return {"x": x, "mask": (x < 0.5).astype(np.float32)}
     if isinstance(model.likelihood, likelihoods.Categorical):
         return rng.integers(0, 3, (num_examples, EVENT_SIZE)).astype(np.float32)
     return (rng.random((num_examples, EVENT_SIZE)) < 0.5).astype(np.float32)
@@ -53,6 +75,7 @@ def data_for(model: VAE, num_examples: int) -> np.ndarray | dict[str, np.ndarray
 
 ROWS = {
     VAE: vae,
+    NotMIWAE: not_miwae,
     Sampling: vae,
     posteriors.Normal: lambda: vae(posterior=posteriors.Normal()),
     priors.StandardNormal: lambda: vae(prior=priors.StandardNormal(LATENT_DIM)),
