@@ -657,6 +657,6 @@ def test_unknown_sources_suggest_what_was_meant(tmp_path):
 def test_things_of_no_known_kind_are_refused(tmp_path):
     with pytest.raises(ValueError, match="a folder without IDX files, images or shards"):
         data.load(tmp_path)
-    (tmp_path / "table.csv").write_text("1,2\n")
-    with pytest.raises(ValueError, match=r"table.csv' is a file of another kind"):
-        data.load(tmp_path / "table.csv")
+    (tmp_path / "notes.txt").write_text("1,2\n")
+    with pytest.raises(ValueError, match=r"notes.txt' is a file of another kind"):
+        data.load(tmp_path / "notes.txt")

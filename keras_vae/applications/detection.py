@@ -13,6 +13,7 @@ from scipy import stats
 from keras_vae import _files, pictures
 from keras_vae._parts import check_known
 from keras_vae.applications.scores import SCORES, AnomalyScore, attributions
+from keras_vae.data.tables import encode, read_frame
 from keras_vae.models import VAE
 from keras_vae.noise import as_seed
 from keras_vae.training import Run
@@ -295,7 +296,8 @@ def detect_run(
     Args:
         run: the run.
         score: a name in `SCORES`.
-        data: another source of examples, as `data.load` takes it, read as the run's own were.
+        data: another source of examples, as `data.load` takes it, read as the run's own were; of a
+            run on a table, a .csv or .parquet file, all of whose rows are looked at.
         split: "train", "validation" or "test" of that source, or of the run's own.
         limit: only the first so many examples.
         **options: as `calibrate` takes them.
@@ -309,12 +311,27 @@ def detect_run(
     normal = run.data.examples("train", min(run.data.num_train, _NORMAL))
     held_out = run.data.examples("validation")
     detector = calibrate(run.model, normal, held_out, score, **options)
-    splits = run.data
-    if data is not None:
-        recipe = dataclasses.replace(run.recipe, data=data, protocol=splits.protocol, batch_size=1)
-        splits = recipe.load_data()
-    x = examples(splits, split, limit)
-    return Detection(detector=detector, x=x, scores=detector(x), of=f"{splits.name} {split}")
+    if data is not None and run.data.columns:
+        x, of = _rows_of(run, data, limit), f"rows of {os.path.basename(data)}"
+    else:
+        splits = run.data
+        if data is not None:
+            recipe = dataclasses.replace(
+                run.recipe, data=data, protocol=splits.protocol, batch_size=1
+            )
+            splits = recipe.load_data()
+        x, of = examples(splits, split, limit), f"{splits.name} {split}"
+    return Detection(detector=detector, x=x, scores=detector(x), of=of)
+
+
+def _rows_of(run: Run, path: str, limit: int | None) -> Any:
+    """The rows of a table in a file, in their order, as a run's model takes them."""
+    frame, names = read_frame(path), [column.name for column in run.data.columns]
+    known = frame[[name for name in frame.columns if name in names]]  # the rest was skipped
+    values = encode(known[:limit], run.data.columns)
+    if run.data.has_missing:
+        return {"x": values, "mask": np.asarray(~np.isnan(values), np.float32)}
+    return values
 
 
 def check_share(name: str, value: Any, most: float = 1.0) -> None:

@@ -49,7 +49,7 @@ def bound(model: LatentVariableModel, x, num_samples: int = 8, *, seed=0) -> Bou
 
     Example:
         >>> from keras_vae import VAE, likelihoods, networks
-        >>> vae = VAE(*networks.mlp(3, latent_dim=2), likelihood=likelihoods.Normal())
+        >>> vae = VAE(*networks.mlp(3, latent_dim=2), likelihood=likelihoods.Normal(scale=1.0))
         >>> bound(vae, np.zeros([5, 3], np.float32)).negative_elbo.shape
         (5,)
 
