@@ -122,6 +122,10 @@ class Mixed(Likelihood, Configurable):
                 f"{len(self.columns)} columns: {[column.name for column in self.columns]}"
             )
 
+    def __repr__(self):
+        parts = [f"{len(block.indices)} {name_of(block.likelihood)}" for block in self.blocks]
+        return f"{name_of(self)}({', '.join(parts)})"
+
     @property
     def num_columns(self) -> int:
         return sum(len(block.indices) for block in self.blocks)

@@ -13,9 +13,11 @@ import numpy as np
 from keras_vae import _files, pictures
 from keras_vae._parts import check_known
 from keras_vae.data import Splits
+from keras_vae.data.tables import described
 from keras_vae.evaluation import LogLikelihood, latent_use, log_likelihood
 from keras_vae.export import FORMATS, QUANTIZATIONS, Parity, export
-from keras_vae.models import num_rows
+from keras_vae.likelihoods import Column
+from keras_vae.models import VAE, num_rows
 from keras_vae.training.run import Run
 
 _COST_EXAMPLES = 1000  # to measure the cost of quantisation on
@@ -205,6 +207,11 @@ def export_run(
     )
 
 
+def _columns(model: VAE) -> Sequence[Column]:
+    """What the columns are of a model of a table; () of another."""
+    return getattr(model.likelihood, "columns", ())
+
+
 def describe(run: Run) -> list[tuple[str, str]]:
     """Rows of (what, value): the run's data, parts, size and best epoch."""
     model = run.model
@@ -220,6 +227,7 @@ def describe(run: Run) -> list[tuple[str, str]]:
         ("network", f"{run.recipe.network}, {model.count_params():,} weights"),
         ("prior", type(model.prior).__name__),
         *parts.items(),
+        *((f"column {name}", kind) for name, kind in described(_columns(model))),
         ("updates", f"{int(model.step.numpy()):,} at the best epoch"),
         *(
             [("best epoch", f"{best + 1} ({monitor} {history[monitor][best]:.2f} nats)")]
