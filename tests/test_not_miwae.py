@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from oracles import LinearGaussian
 
-from keras_vae import evaluation, likelihoods, networks
+from keras_vae import evaluation, export, likelihoods, networks
 from keras_vae.applications import Imputer, _base, impute
 from keras_vae.models import NotMIWAE
 
@@ -58,6 +58,12 @@ def test_imputed_values_know_why_they_are_missing():
     filled = impute(model(), {"x": X, "mask": MASK}, num_samples=60_000, seed=2)
     expected = [by_quadrature(x, mask)[1] for x, mask in zip(X, MASK, strict=True)]
     np.testing.assert_allclose(filled, expected, atol=0.05)
+
+
+def test_it_is_exported(tmp_path):
+    """The export is compared with the live model, its score too; a difference raises."""
+    parity = export.export(model(), tmp_path / "exported", formats=("saved_model",))
+    assert "score" in str(parity)
 
 
 def test_mechanisms():

@@ -195,11 +195,10 @@ def row_score(vae: VAE, num_rows: int | None, detector: Detection) -> Endpoint:
 
 def _score(vae: VAE, num_rows: int | None, detector: Detection | None) -> Endpoint:
     def score(seed, **batch):
-        posterior, params = vae.now(vae.posterior), vae.encode(batch)
-        noise = normals(_pair(seed), tf.shape(params)[0], posterior.noise_size(vae.latent_dim))
-        z = posterior.transform(params, noise)
+        rows = tf.shape(batch["x"])[0]
+        q, z = vae.infer_from(batch, normals(_pair(seed), rows, vae.inference_noise_size))
         distortion = -vae.log_likelihood(batch, z)
-        rate = kl_divergence(posterior.distribution(params), vae.prior_over(batch), z)
+        rate = kl_divergence(q, vae.prior_over(batch), z)
         terms = {"elbo": -(distortion + rate), "distortion": distortion, "rate": rate}
         return terms if by_row is None else terms | by_row(seed, **batch)
 

@@ -13,7 +13,7 @@ import numpy as np
 from keras_vae.export._inputs import sample_inputs
 from keras_vae.export.endpoints import Detection, endpoints, input_specs
 from keras_vae.export.runtimes import Exported, load
-from keras_vae.models import VAE
+from keras_vae.models import EncoderDecoder
 
 __all__ = ["BUDGETS", "Budget", "Parity", "ParityError", "ParityRow", "Reference", "parity"]
 
@@ -165,7 +165,7 @@ class Reference:
     @classmethod
     def of(
         cls,
-        vae: VAE,
+        vae: EncoderDecoder,
         *,
         num_rows: int = 64,
         seed=0,
@@ -213,7 +213,7 @@ class Reference:
 
 
 def parity(
-    model: VAE | Reference,
+    model: EncoderDecoder | Reference,
     *paths: str | os.PathLike[str],
     num_rows: int = 64,
     seed=0,
@@ -246,7 +246,7 @@ def parity(
     if not paths:
         raise ValueError("There is nothing to compare: give the paths of exported files.")
     reference = model
-    if isinstance(model, VAE):
+    if isinstance(model, EncoderDecoder):
         reference = Reference.of(model, num_rows=num_rows, seed=seed, conditions=conditions)
     if budgets is None or isinstance(budgets, Budget):
         budgets = {Path(path).name: budgets or BUDGETS[None] for path in paths}
