@@ -21,6 +21,15 @@ def small(**options):
     return Embedder(**{"epochs": 1, "hidden": (4,), "latent_dim": 2, **options})
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _untraced():
+    """Two updates an epoch, untraced: most of the time of a small fit is TensorFlow's tracing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras_vae.applications._base._STEPS", 2)
+        patch.setattr(VAE, "run_eagerly", property(lambda model: True, lambda model, value: None))
+        yield
+
+
 @pytest.fixture(scope="module")
 def fitted():
     return small(with_stddev=True).fit(ROWS)
@@ -64,7 +73,7 @@ def test_the_score_is_the_bound_and_chooses_a_model_without_labels(fitted):
     terms = fitted.model.evaluate(x, batch_size=len(x), verbose=0, return_dict=True)
     assert fitted.score(ROWS) == pytest.approx(-terms["negative_elbo"], rel=1e-5)
     assert fitted.score(ROWS) == fitted.score(ROWS)
-    pipeline = make_pipeline(MinMaxScaler(), small())
+    pipeline = make_pipeline(MinMaxScaler(), small(epochs=4))
     search = GridSearchCV(pipeline, {"embedder__learning_rate": [1e-6, 0.03]}, cv=2).fit(ROWS)
     assert search.best_params_ == {"embedder__learning_rate": 0.03}
     assert search.best_estimator_.transform(ROWS).shape == (40, 2)
@@ -78,10 +87,7 @@ def test_images_of_another_size_are_refused():
         embedder.transform(images[:, :, :3])
 
 
-def test_scikit_learns_own_checks(monkeypatch):
-    """Untraced, two updates a fit: most of the time of a small fit is TensorFlow's tracing."""
-    monkeypatch.setattr("keras_vae.applications._base._STEPS", 2)
-    monkeypatch.setattr(VAE, "run_eagerly", property(lambda model: True, lambda model, value: None))
+def test_scikit_learns_own_checks():
     skipped = {"check_array_api_input"}  # needs SCIPY_ARRAY_API
     results = check_estimator(small(), on_skip=None, on_fail=None)
     assert len(results) > 30
