@@ -55,3 +55,14 @@ def eagerly():
         warnings.filterwarnings("ignore", ".*run_functions_eagerly", UserWarning)
         yield
     tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def untraced():
+    """Estimators make two updates an epoch, untraced: most of the time of a small fit is tracing."""
+    from keras_vae import VAE
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("keras_vae.applications._base._STEPS", 2)
+        patch.setattr(VAE, "run_eagerly", property(lambda model: True, lambda model, value: None))
+        yield

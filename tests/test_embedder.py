@@ -10,24 +10,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from keras_vae import VAE
 from keras_vae.applications import Embedder
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(40, 3)) * [1, 10, 100] + [0, 5, 1000]
 
 
+pytestmark = pytest.mark.usefixtures("untraced")
+
+
 def small(**options):
     return Embedder(**{"epochs": 1, "hidden": (4,), "latent_dim": 2, **options})
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _untraced():
-    """Two updates an epoch, untraced: most of the time of a small fit is TensorFlow's tracing."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("keras_vae.applications._base._STEPS", 2)
-        patch.setattr(VAE, "run_eagerly", property(lambda model: True, lambda model, value: None))
-        yield
 
 
 @pytest.fixture(scope="module")

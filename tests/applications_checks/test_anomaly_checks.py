@@ -1,5 +1,6 @@
 """scikit-learn's own checks of an outlier detector."""
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from keras_vae.applications import AnomalyDetector
@@ -10,6 +11,7 @@ DETECTOR = AnomalyDetector(
 )
 
 
+@pytest.mark.usefixtures("untraced")
 @parametrize_with_checks([DETECTOR])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
