@@ -139,7 +139,8 @@ def markdown(results: dict) -> str:
         for method, errors in methods.items():
             spread = f" ± {np.std(errors):.3f}" if len(errors) > 1 else ""
             lines.append(f"| {method} | {np.mean(errors):.3f}{spread} | {len(errors)} |")
-        lines += [f"| published: {PUBLISHED[name]} | | |"] * (name in PUBLISHED) + [""]
+        lines += [f"| published: {PUBLISHED[name]} | | |"] if name in PUBLISHED else []
+        lines.append("")
     for name, rows in results.get("synthesis", {}).items():
         lines += [f"| {name}, 1,000 synthetic rows | synthetic | real |", "|---|---|---|"]
         lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
