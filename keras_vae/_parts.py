@@ -131,16 +131,20 @@ def check_finite(owner: str, **values: Any):
             )
 
 
-def check_share(owner: str, **values: Any):
-    """Raises `ValueError` for the first value that is not a number in [0, 1]; schedules pass."""
+def check_share(owner: str, *, proper: bool = False, most: float = 1.0, **values: Any):
+    """Raises `ValueError` for the first value that is not a number in [0, most]; schedules pass.
+
+    A proper share is neither 0 nor 1.
+    """
     for name, value in values.items():
         if isinstance(value, Schedule):
             continue
-        check_positive(owner, or_zero=True, **{name: value})
-        if value > 1:
+        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+        if not is_number or not 0 <= value <= most or (proper and value in (0, 1)):
+            begin, end = ("(" if proper else "["), (")" if proper and most == 1 else "]")
             raise ValueError(
-                f'Invalid value received for argument "{name}" of {owner}. Expected a number in [0, 1]. '
-                f"Received: {value!r}"
+                f'Invalid value received for argument "{name}" of {owner}. Expected a number in '
+                f"{begin}0, {most:g}{end}. Received: {value!r}"
             )
 
 

@@ -48,10 +48,11 @@ def impute_command(
         raise typer.BadParameter("--input and --output go together.")
     opened = open_run(run)
     with quietly():
+        from keras_vae._parts import check_share
         from keras_vae.applications import tables
     if input is None or output is None:
         with usage():
-            tables.check_share(hide)
+            check_share("impute", proper=True, hide=hide)
         error = tables.hidden_error(
             opened, hide=hide, num_samples=num_samples, seed=seed, picture=picture
         )

@@ -101,7 +101,7 @@ def test_rows_that_do_not_fit_are_refused(kind, change, said, fitted):
         (ROWS[:1], {}, "1 sample"),
         (FRAME[:1], {}, "1 sample"),
         (FRAME.assign(size=np.nan), {}, "no value at all"),
-        (ROWS, {"validation_fraction": 1.0}, "share in"),
+        (ROWS, {"validation_fraction": 1.0}, "validation_fraction"),
         (ROWS, {"likelihood": "bernoulli"}, "likelihood of a table"),
         (ROWS, {"latent_dim": 0}, "latent_dim"),
         (FRAME, {"column_types": {"sorts": "real"}}, "Did you mean 'sort'"),

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from keras_vae._parts import check_share
 from keras_vae.data import PROTOCOLS, Splits, from_arrays, from_table
 from keras_vae.data.tables import as_frame, encode
 from keras_vae.export import Parity, export
@@ -162,10 +163,8 @@ class VAEEstimator(BaseEstimator):
     def _splits(self, X, **options: Any) -> Splits:
         """The rows for training, and those held out."""
         num = len(X)
-        if not 0.0 < self.validation_fraction < 1.0:
-            raise ValueError(
-                f"validation_fraction is a share in (0, 1). Received: {self.validation_fraction}"
-            )
+        name = type(self).__name__
+        check_share(name, proper=True, validation_fraction=self.validation_fraction)
         held_out = min(num - 1, max(1, round(self.validation_fraction * num)))
         batch_size = max(1, min(self.batch_size, num - held_out))
         options |= {"validation": held_out, "test": 0, "batch_size": batch_size, "seed": self.seed_}

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import OutlierMixin
 
-from keras_vae._parts import check_count, check_known
+from keras_vae._parts import check_count, check_known, check_share
 from keras_vae.applications._base import VAEEstimator
-from keras_vae.applications.detection import Detector, Threshold, calibrate, check_share
+from keras_vae.applications.detection import Detector, Threshold, calibrate
 from keras_vae.applications.scores import SCORES, AnomalyScore
 from keras_vae.data import Splits
 
@@ -139,7 +139,12 @@ class AnomalyDetector(OutlierMixin, VAEEstimator):
     def _check(self) -> None:
         check_known("score", self.anomaly_score, SCORES)
         check_count("AnomalyDetector", num_samples=self.num_samples)
-        check_share("false_positive_rate", self.false_positive_rate)
-        check_share("confidence", self.confidence)
+        shares = {
+            "false_positive_rate": self.false_positive_rate,
+            "confidence": self.confidence,
+        }
+        check_share("AnomalyDetector", proper=True, **shares)
         if self.contamination is not None:
-            check_share("contamination", self.contamination, most=0.5)
+            check_share(
+                "AnomalyDetector", proper=True, most=0.5, contamination=self.contamination
+            )

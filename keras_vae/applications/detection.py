@@ -11,7 +11,7 @@ import tensorflow as tf
 from scipy import stats
 
 from keras_vae import _files, pictures
-from keras_vae._parts import check_known
+from keras_vae._parts import check_known, check_share
 from keras_vae.applications.scores import SCORES, AnomalyScore, attributions
 from keras_vae.data.tables import encode, read_frame
 from keras_vae.models import VAE
@@ -78,8 +78,8 @@ class Threshold:
             Vovk, Conditional validity of inductive conformal predictors, 2012, arXiv:1209.2673.
             Bates et al., Testing for Outliers with Conformal p-values, 2021, arXiv:2104.08279.
         """
-        check_share("false_positive_rate", false_positive_rate)
-        check_share("confidence", confidence)
+        shares = {"false_positive_rate": false_positive_rate, "confidence": confidence}
+        check_share("Threshold", proper=True, **shares)
         scores = np.asarray(scores, np.float64)
         if not np.isfinite(scores).all():
             raise ValueError(
@@ -115,7 +115,7 @@ class Threshold:
             scores: float [n], of training examples some of which are anomalous.
             contamination: share of anomalies, in (0, 0.5].
         """
-        check_share("contamination", contamination, most=0.5)
+        check_share("Threshold", proper=True, most=0.5, contamination=contamination)
         value = np.percentile(scores, 100.0 * (1.0 - contamination))
         return cls(value=float(value), num_examples=len(scores), contamination=float(contamination))
 
@@ -332,14 +332,3 @@ def _rows_of(run: Run, path: str, limit: int | None) -> Any:
     if run.data.has_missing:
         return {"x": values, "mask": np.asarray(~np.isnan(values), np.float32)}
     return values
-
-
-def check_share(name: str, value: Any, most: float = 1.0) -> None:
-    """Raises `ValueError` where a value is not in (0, most], or in (0, 1) for a most of 1."""
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not is_number or not (0.0 < value < 1.0 and value <= most):
-        end = "1)" if most == 1.0 else f"{most:g}]"
-        raise ValueError(
-            f'Invalid value received for argument "{name}". Expected a number in (0, {end}. '
-            f"Received: {value!r}"
-        )

@@ -115,8 +115,7 @@ def _weighted(
     for start in range(0, len(noise), at_once):
         part = noise[start : start + at_once, tf.newaxis]  # pyright: ignore[reportIndexIssue]
         q, z = model.infer_from(batch, tf.repeat(part, rows, axis=1))
-        log_joint = model.log_likelihood(batch, z) + model.prior_over(batch).log_prob(z)
-        yield z, log_joint - q.log_prob(z)
+        yield z, model.log_weights_of(batch, q, z)
 
 
 def _filled(

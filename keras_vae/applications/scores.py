@@ -69,15 +69,8 @@ class LogLikelihood(Score):
     """
 
     def __call__(self, vae, batch, noise, statistics):
-        params = vae.encode(batch)
-        posterior = vae.now(vae.posterior)
-        z = posterior.transform(params, noise[:, tf.newaxis])
-        log_weights = (
-            vae.log_likelihood(batch, z)
-            + vae.prior_over(batch).log_prob(z)
-            - posterior.distribution(params).log_prob(z)
-        )
-        return -importance_weighted_bound(log_weights)
+        q, z = vae.infer_from(batch, noise[:, tf.newaxis])
+        return -importance_weighted_bound(vae.log_weights_of(batch, q, z))
 
 
 class Reconstruction(Score):
@@ -89,7 +82,8 @@ class Reconstruction(Score):
     """
 
     def __call__(self, vae, batch, noise, statistics):
-        return _distortion(vae, batch, vae.encode(batch), noise)
+        _, z = vae.infer_from(batch, noise[:, tf.newaxis])
+        return -tf.reduce_mean(vae.log_likelihood(batch, z), axis=0)
 
 
 class LatentDistance(Score):
@@ -150,7 +144,7 @@ class RelativeError(Score):
     """
 
     def __call__(self, vae, batch, noise, statistics):
-        z = vae.now(vae.posterior).transform(vae.encode(batch), noise[:, tf.newaxis])
+        _, z = vae.infer_from(batch, noise[:, tf.newaxis])
         shown = vae.now(vae.likelihood).location(vae.decode_params(z, batch))
         x, observed = _values(batch)
         axes = list(range(1, len(x.shape)))
@@ -258,8 +252,7 @@ class AnomalyScore:
 
     def noise_of(self, seed: tf.Tensor) -> tf.Tensor:
         """Those of another seed, int32 [2]."""
-        size = self.vae.now(self.vae.posterior).noise_size(self.vae.latent_dim)
-        return normals(seed, self.num_samples, size)
+        return normals(seed, self.num_samples, self.vae.inference_noise_size)
 
     def of_batch(self, batch, noise: tf.Tensor) -> tf.Tensor:
         """The score of every row of a batch of tensors, float32 [B]: what is exported."""
@@ -343,7 +336,7 @@ def attributions(vae: VAE, x, *, num_samples: int = 32, seed=0) -> np.ndarray:
     check_count("attributions", num_samples=num_samples)
 
     def surprise(batch, noise):
-        z = vae.now(vae.posterior).transform(vae.encode(batch), noise[:, tf.newaxis])
+        _, z = vae.infer_from(batch, noise[:, tf.newaxis])
         entries = batch if isinstance(batch, dict) else {"x": batch}
         log_prob = vae.now(vae.likelihood).log_prob_by_element(
             vae.decode_params(z, batch), entries["x"], entries.get("mask")
@@ -362,12 +355,6 @@ def _values(batch) -> tuple[tf.Tensor, tf.Tensor]:
     x = tf.cast(batch["x"], tf.float32)
     observed = tf.broadcast_to(tf.cast(batch["mask"], tf.bool), tf.shape(x))
     return tf.where(observed, x, 0.0), observed
-
-
-def _distortion(vae: VAE, batch, params: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
-    """E_q[-log p(x|z)] for q of these parameters, [B]."""
-    z = vae.now(vae.posterior).transform(params, noise[:, tf.newaxis])
-    return -tf.reduce_mean(vae.log_likelihood(batch, z), axis=0)
 
 
 def _negative_elbo(vae: VAE, batch, params: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:

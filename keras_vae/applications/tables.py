@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from keras_vae import _files, pictures
-from keras_vae._parts import check_known
+from keras_vae._parts import check_known, check_share
 from keras_vae.applications.imputation import (
     check_takes_missing,
     columns_of,
@@ -36,12 +36,6 @@ def check_table_output(path: str | os.PathLike[str]) -> None:
         raise ValueError(
             f"A table is written as {' or '.join(_WRITERS)}. Received: {Path(path).name}"
         )
-
-
-def check_share(hide: float) -> None:
-    """Raises `ValueError` where that is no share of values to hide."""
-    if not 0.0 < hide < 1.0:
-        raise ValueError(f"What is hidden is a share in (0, 1). Received: {hide}")
 
 
 def check_target(run: Run, target: str | None) -> None:
@@ -153,7 +147,7 @@ def hidden_error(
         seed: of what is hidden and of all draws.
         picture: a PNG file of hidden and imputed values.
     """
-    check_share(hide)
+    check_share("impute", proper=True, hide=hide)
     columns = columns_of(run.model)
     check_takes_missing(run.model)
     train, x = np.asarray(run.data.stored["train"].values), x_of(run.data.examples("test"))

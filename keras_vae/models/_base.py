@@ -94,6 +94,12 @@ class LatentVariableModel(keras.Model, abc.ABC):
         in nats.
         """
         q, z = self.infer(batch, num_samples, training=training, seed=seed)
+        return self.log_weights_of(batch, q, z, training=training)
+
+    def log_weights_of(
+        self, batch, q: tfd.Distribution, z: tf.Tensor, *, training=False
+    ) -> tf.Tensor:
+        """`log_weights` of z [K, B, D] that are there already, with the q that drew them: [K, B]."""
         log_joint = self.log_likelihood(batch, z, training=training)
         log_joint += self.prior_over(batch).log_prob(z)
         return log_joint - q.log_prob(z)

@@ -7,7 +7,7 @@ import tensorflow_probability as tfp
 
 from keras_vae._parts import name_of, register
 from keras_vae.likelihoods import Likelihood
-from keras_vae.models.vae import EncoderDecoder, entries_of, with_defaults
+from keras_vae.models.encoder_decoder import EncoderDecoder, entries_of, with_defaults
 from keras_vae.networks import over_samples
 from keras_vae.noise import standard_normals, threefry
 from keras_vae.objectives import Objective

@@ -31,11 +31,7 @@ class PathWeights:
         still = tf.nest.map_structure(tf.stop_gradient, q, expand_composites=True)
         with tf.GradientTape() as tape:
             tape.watch(fixed)
-            log_weights = (
-                model.log_likelihood(batch, fixed, training=training)
-                + model.prior_over(batch).log_prob(fixed)
-                - still.log_prob(fixed)
-            )
+            log_weights = model.log_weights_of(batch, still, fixed, training=training)
         slopes = tf.stop_gradient(tape.gradient(log_weights, fixed))
         return cls(log_weights, z, slopes, q.log_prob(fixed))
 
