@@ -29,7 +29,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
 from keras_vae import VAE, data, likelihoods, networks
-from keras_vae.applications.scores import SCORES, AnomalyScore
+from keras_vae.applications.scores import SCORES
+from keras_vae.applications.scoring import AnomalyScore
 
 TRAIN, TEST = 3000, 2000  # images of a task
 

@@ -143,7 +143,7 @@ def check_share(owner: str, *, proper: bool = False, most: float = 1.0, **values
         if not is_number or not 0 <= value <= most or (proper and value in (0, 1)):
             begin, end = ("(" if proper else "["), (")" if proper and most == 1 else "]")
             raise ValueError(
-                f'Invalid value received for argument "{name}" of {owner}. Expected a number in '
+                f'Invalid value received for argument "{name}" of {owner}. Expected a share in '
                 f"{begin}0, {most:g}{end}. Received: {value!r}"
             )
 

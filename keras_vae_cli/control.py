@@ -101,8 +101,9 @@ def traverse(
 
     import numpy as np
 
+    shape = opened.model.event_shape
     with usage():
-        pictures.check_output(output, opened.model.event_shape, animated=True)
+        pictures.check_output(output, shape, animated=True)
         check_positive("traverse", reach=reach)
     batch = examples(opened.data, split, _RATED)
     values = np.linspace(-reach, reach, steps)

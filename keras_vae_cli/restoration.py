@@ -70,9 +70,10 @@ def _restored(run, command, output, source, num_answers, num_examples, split, se
         from keras_vae import pictures
         from keras_vae.applications import restored_runs
 
+    shape = opened.model.event_shape
     with usage():
         restored_runs.check_damage(opened, restored_runs.damages_of(command))
-        pictures.check_output(output, opened.model.event_shape)
+        pictures.check_output(output, shape)
     numbers = restored_runs.restore_run(
         opened,
         output,

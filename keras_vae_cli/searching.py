@@ -16,27 +16,34 @@ from keras_vae_cli._app import (
     sizes,
     usage,
 )
+from keras_vae_cli._recipe import (
+    ActivationOption,
+    BatchSizeOption,
+    ColumnTypeOption,
+    ConditionOption,
+    DataOption,
+    EpochsOption,
+    JitOption,
+    LearningRateOption,
+    LikelihoodOption,
+    PatienceOption,
+    PriorOption,
+    ProtocolOption,
+    StepsPerEpochOption,
+    StreamOption,
+    WarmUpOption,
+)
 
 
 @app.command()
 def search(
     context: typer.Context,
     output: Annotated[Path, typer.Option(help="The folder to make.")],
-    data: Annotated[str, typer.Option(help="As `keras-vae train` takes it.")] = "mnist",
-    stream: Annotated[
-        bool, typer.Option("--stream", help="Leave the data on disk and read them batch by batch.")
-    ] = False,
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="grey, dynamic, static, raw or table; the source's own by default."),
-    ] = None,
-    column_type: Annotated[
-        list[str] | None,
-        typer.Option(help="Of a table: NAME=TYPE; as `keras-vae train` takes it."),
-    ] = None,
-    condition: Annotated[
-        str | None, typer.Option(help="What the networks are told beside x.")
-    ] = None,
+    data: DataOption = "mnist",
+    stream: StreamOption = False,
+    protocol: ProtocolOption = None,
+    column_type: ColumnTypeOption = None,
+    condition: ConditionOption = None,
     latent_dims: Annotated[str, typer.Option(help="Sizes of z, with commas.")] = "2,4,8,16,32,64",
     network: Annotated[
         list[str] | None, typer.Option(help="mlp or conv; may be repeated; mlp by default.")
@@ -50,24 +57,15 @@ def search(
     betas: Annotated[
         str, typer.Option(help="Weights of the rate in training, with commas: 1,4.")
     ] = "1",
-    activation: Annotated[str, typer.Option(help="Of the hidden layers.")] = "relu",
-    likelihood: Annotated[str | None, typer.Option(help="As `keras-vae train` takes it.")] = None,
-    prior: Annotated[str, typer.Option(help="normal or mixture.")] = "normal",
-    warm_up: Annotated[
-        int, typer.Option(min=0, help="Epochs over which the weight of the rate rises from 0.")
-    ] = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data in every run.")] = 20,
-    steps_per_epoch: Annotated[
-        int | None, typer.Option(min=1, help="Updates until the next validation.")
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Examples per update.")] = 128,
-    learning_rate: Annotated[
-        float, typer.Option(help="Adam's highest; it falls along a cosine.")
-    ] = 2e-3,
-    patience: Annotated[
-        int | None,
-        typer.Option(min=1, help="Stop a run after so many epochs without a better bound."),
-    ] = None,
+    activation: ActivationOption = "relu",
+    likelihood: LikelihoodOption = None,
+    prior: PriorOption = "normal",
+    warm_up: WarmUpOption = 0,
+    epochs: EpochsOption = 20,
+    steps_per_epoch: StepsPerEpochOption = None,
+    batch_size: BatchSizeOption = 128,
+    learning_rate: LearningRateOption = 2e-3,
+    patience: PatienceOption = None,
     repeats: Annotated[
         int, typer.Option(min=1, help="Runs of every combination, each with its own seed.")
     ] = 1,
@@ -76,9 +74,7 @@ def search(
         int, typer.Option(min=2, help="Validation examples that are compared, at most.")
     ] = 5000,
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="Of the first repeat.")] = 0,
-    jit: Annotated[
-        bool | None, typer.Option(help="Train under XLA; by default for mlp, not for conv.")
-    ] = None,
+    jit: JitOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the search in --output.")
     ] = False,

@@ -95,9 +95,10 @@ def synthesize_command(
     opened = open_run(run)
     with quietly():
         from keras_vae.applications import tables
+    model = opened.model
     with usage():
         tables.check_table_output(output)
-        tables.check_target(opened, target)
+        tables.check_target(model, target)
     synthetic = tables.synthesize_run(opened, num_rows, seed=seed)
     tables.write_table(synthetic, output)
     say(f"{num_rows:,} rows, seed {seed}: {output}")

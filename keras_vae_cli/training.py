@@ -21,62 +21,42 @@ from keras_vae_cli._app import (
     sizes,
     usage,
 )
+from keras_vae_cli._recipe import (
+    ActivationOption,
+    BatchSizeOption,
+    ColumnTypeOption,
+    ConditionOption,
+    DataOption,
+    EpochsOption,
+    JitOption,
+    LearningRateOption,
+    LikelihoodOption,
+    PatienceOption,
+    PriorOption,
+    ProtocolOption,
+    StepsPerEpochOption,
+    StreamOption,
+    WarmUpOption,
+)
 
 
 @app.command()
 def train(
     context: typer.Context,
     output: Annotated[Path, typer.Option(help="The run folder to make.")],
-    data: Annotated[
-        str,
-        typer.Option(
-            help="mnist, tfds:NAME, a folder of IDX files, of images or of TFRecord or ArrayRecord shards, or a "
-            ".npy, .npz, .csv or .parquet file."
-        ),
-    ] = "mnist",
-    stream: Annotated[
-        bool,
-        typer.Option(
-            "--stream",
-            help="Leave the data on disk and read them batch by batch, with flat memory.",
-        ),
-    ] = False,
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="grey, dynamic, static, raw or table; the source's own by default."),
-    ] = None,
-    column_type: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Of a table: NAME=TYPE for a column that is not what it looks like; real, integer, binary, "
-            "categorical or skip. May be repeated."
-        ),
-    ] = None,
-    condition: Annotated[
-        str | None,
-        typer.Option(
-            help="What the networks are told beside x: label, or the image as downscaled-2, downscaled-4, noisy or "
-            "(a part of it) hidden."
-        ),
-    ] = None,
+    data: DataOption = "mnist",
+    stream: StreamOption = False,
+    protocol: ProtocolOption = None,
+    column_type: ColumnTypeOption = None,
+    condition: ConditionOption = None,
     network: Annotated[str, typer.Option(help="mlp or conv.")] = "mlp",
     hidden: Annotated[
         str | None, typer.Option(help="Units per hidden layer, or channels per level: 512,256.")
     ] = None,
-    activation: Annotated[
-        str, typer.Option(help="Of the hidden layers: relu, silu, tanh, or another of Keras's.")
-    ] = "relu",
+    activation: ActivationOption = "relu",
     latent_dim: Annotated[int, typer.Option(min=1, help="Size of z.")] = 20,
-    likelihood: Annotated[
-        str | None,
-        typer.Option(
-            help="bernoulli, continuous-bernoulli, normal, shared-scale-normal, laplace or student-t or "
-            "categorical; what suits the protocol by default."
-        ),
-    ] = None,
-    prior: Annotated[
-        str, typer.Option(help="normal, mixture or (with a condition) conditional-normal.")
-    ] = "normal",
+    likelihood: LikelihoodOption = None,
+    prior: PriorOption = "normal",
     num_components: Annotated[
         int, typer.Option(min=1, help="Components of the mixture prior.")
     ] = 50,
@@ -94,34 +74,16 @@ def train(
         float,
         typer.Option(help="Weight of the rate in elbo, or (6 by default) of what beta-tc weighs."),
     ] = 1.0,
-    warm_up: Annotated[
-        int, typer.Option(min=0, help="Epochs over which that weight rises from 0.")
-    ] = 0,
-    epochs: Annotated[
-        int,
-        typer.Option(min=1, help="Passes over the training data, or, see below, parts of them."),
-    ] = 20,
-    steps_per_epoch: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Updates until the next validation and checkpoint, where a pass is too long for that.",
-        ),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Examples per update.")] = 128,
-    learning_rate: Annotated[
-        float, typer.Option(help="Adam's highest; it falls along a cosine.")
-    ] = 2e-3,
-    patience: Annotated[
-        int | None,
-        typer.Option(min=1, help="Stop after so many epochs without a better validation bound."),
-    ] = None,
+    warm_up: WarmUpOption = 0,
+    epochs: EpochsOption = 20,
+    steps_per_epoch: StepsPerEpochOption = None,
+    batch_size: BatchSizeOption = 128,
+    learning_rate: LearningRateOption = 2e-3,
+    patience: PatienceOption = None,
     seed: Annotated[
         int, typer.Option(min=0, max=2**63 - 1, help="Of weights, order, binarisation and draws.")
     ] = 0,
-    jit: Annotated[
-        bool | None, typer.Option(help="Train under XLA; by default for mlp, not for conv.")
-    ] = None,
+    jit: JitOption = None,
     strategy: Annotated[
         str,
         typer.Option(help="none, mirrored (this machine's devices) or multiworker (TF_CONFIG)."),

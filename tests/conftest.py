@@ -66,3 +66,20 @@ def untraced():
         patch.setattr("keras_vae.applications._base._STEPS", 2)
         patch.setattr(VAE, "run_eagerly", property(lambda model: True, lambda model, value: None))
         yield
+
+
+@pytest.fixture
+def cli(monkeypatch, capsys):
+    """Runs a command line in this process: exit code, standard output, standard error."""
+    import keras_vae_cli
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["keras-vae", *map(str, words)])
+        monkeypatch.setenv("COLUMNS", "300")
+        try:
+            code = keras_vae_cli.main() or 0
+        except SystemExit as exit:
+            code = exit.code
+        return code, *capsys.readouterr()
+
+    return run

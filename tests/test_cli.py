@@ -14,23 +14,6 @@ import keras_vae_cli
 from keras_vae.pictures import latent_map
 
 
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """Runs a command line in this process: exit code, standard output, standard error."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["keras-vae", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "300")
-        try:
-            code = keras_vae_cli.main() or 0
-        except SystemExit as exit:
-            code = exit.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
 def size_of(path):
     with Image.open(path) as image:
         return image.size

@@ -2,9 +2,6 @@
 
 import random
 
-import pytest
-
-import keras_vae_cli
 from keras_vae import data
 from keras_vae.training import LIKELIHOODS, NETWORKS, OBJECTIVES, PRIORS
 
@@ -73,20 +70,7 @@ def wrong(rng, folder, images):
     return [*words, option, rng.choice(NONSENSE[options[option]])], {1, 2}
 
 
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(words):
-        monkeypatch.setattr("sys.argv", ["keras-vae", *words])
-        try:
-            code = keras_vae_cli.main() or 0
-        except SystemExit as exit:
-            code = exit.code
-        return code, *capsys.readouterr()
-
-    return run
-
-
-def test_two_hundred_mistakes(call, images, tmp_path, monkeypatch):
+def test_two_hundred_mistakes(cli, images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "not-a-run").mkdir()
     (tmp_path / "not-a-run" / "notes.txt").write_text("mine")
@@ -95,7 +79,7 @@ def test_two_hundred_mistakes(call, images, tmp_path, monkeypatch):
     rng, codes = random.Random(0), []
     for _ in range(200):
         words, expected = wrong(rng, tmp_path, images)
-        code, out, err = call(words)
+        code, out, err = cli(*words)
         assert code in expected, (words, out, err)
         assert "Traceback" not in out + err, words
         assert "KERAS_VAE_DEBUG" not in err, (words, err)

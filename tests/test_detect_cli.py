@@ -1,13 +1,10 @@
 """`keras-vae detect`, on pictures and on tables."""
 
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-import keras_vae_cli
 from keras_vae import training
 from keras_vae.applications import calibrate
 
@@ -44,24 +41,18 @@ def table(tmp_path_factory):
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys):
+def detect(cli):
     def run(*words, code=0):
-        monkeypatch.setattr(sys, "argv", ["keras-vae", "detect", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "300")
-        try:
-            received = keras_vae_cli.main() or 0
-        except SystemExit as exit:
-            received = exit.code
-        out, err = capsys.readouterr()
+        received, out, err = cli("detect", *words)
         assert received == code, err
         return out if not code else err
 
     return run
 
 
-def test_pictures_of_another_kind_are_flagged(cli, pictures, tmp_path):
+def test_pictures_of_another_kind_are_flagged(detect, pictures, tmp_path):
     folder, run = pictures
-    said = cli(
+    said = detect(
         run.path, "--data", folder / "light.npy", "--false-positive-rate", "0.1",
         "--num-samples", "4", "--output", tmp_path / "found.csv",
     )  # fmt: skip
@@ -72,7 +63,7 @@ def test_pictures_of_another_kind_are_flagged(cli, pictures, tmp_path):
     assert "at most 10.00% asked for" in said
     with Image.open(tmp_path / "found.png") as picture:
         assert picture.size[0] > 300
-    cli(run.path, "--false-positive-rate", "0.1", "--num-samples", "4")
+    detect(run.path, "--false-positive-rate", "0.1", "--num-samples", "4")
     own = pd.read_csv(run.path / "anomalies.csv")
     detector = calibrate(
         run.model, run.data.examples("train"), run.data.examples("validation"),
@@ -82,12 +73,12 @@ def test_pictures_of_another_kind_are_flagged(cli, pictures, tmp_path):
     assert own["is_anomaly"].mean() < 0.5
 
 
-def test_rows_of_another_table_keep_their_order(cli, table, tmp_path):
+def test_rows_of_another_table_keep_their_order(detect, table, tmp_path):
     _, frame, run = table
     other = frame[::-1].reset_index(drop=True)
     other.loc[3, "twice"] = 500.0
     other.to_csv(tmp_path / "other.csv", index=False)
-    said = cli(run.path, "--data", tmp_path / "other.csv", "--output", tmp_path / "found.csv")
+    said = detect(run.path, "--data", tmp_path / "other.csv", "--output", tmp_path / "found.csv")
     found = pd.read_csv(tmp_path / "found.csv")
     assert len(found) == 400
     assert found["score"].argmax() == 3
@@ -103,14 +94,14 @@ def test_rows_of_another_table_keep_their_order(cli, table, tmp_path):
         (("--false-positive-rate", "1.5"), "false_positive_rate"),
     ],
 )
-def test_mistakes(cli, table, tmp_path, words, said):
-    err = cli(table[2].path, *words, "--output", tmp_path / "found.csv", code=1)
+def test_mistakes(detect, table, tmp_path, words, said):
+    err = detect(table[2].path, *words, "--output", tmp_path / "found.csv", code=1)
     assert said in err
     assert not (tmp_path / "found.csv").exists()
 
 
-def test_a_table_of_other_columns_is_refused(cli, table, tmp_path):
+def test_a_table_of_other_columns_is_refused(detect, table, tmp_path):
     table[1].drop(columns="sort").to_csv(tmp_path / "other.csv", index=False)
     out = tmp_path / "found.csv"
-    err = cli(table[2].path, "--data", tmp_path / "other.csv", "--output", out, code=1)
+    err = detect(table[2].path, "--data", tmp_path / "other.csv", "--output", out, code=1)
     assert "no column 'sort'" in err

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
-import keras_vae_cli
 from keras_vae import VAE, data, likelihoods, networks, priors, training
 from keras_vae.applications import Restoration, SuperResolution, restoration
 from keras_vae.data.conditions import add_noise, hide
@@ -236,20 +234,6 @@ def runs(tmp_path_factory):
         )  # fmt: skip
         training.train(recipe, folder / condition)
     return folder
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["keras-vae", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "300")
-        try:
-            code = keras_vae_cli.main() or 0
-        except SystemExit as exit:
-            code = exit.code
-        return code, *capsys.readouterr()
-
-    return run
 
 
 def test_commands_write_pictures_and_arrays(cli, runs, tmp_path):

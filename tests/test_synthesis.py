@@ -1,7 +1,6 @@
 """Synthetic tables: draws of a known distribution, numbers of the report by hand, commands."""
 
 import json
-import sys
 
 import numpy as np
 import pandas as pd
@@ -9,7 +8,6 @@ import pytest
 from sklearn.exceptions import NotFittedError
 from test_imputation import BLOCKS, COLUMNS, PROBS, table_model
 
-import keras_vae_cli
 from keras_vae.applications import Synthesizer, _base, quality, synthesize
 from keras_vae.training import Recipe, train
 
@@ -128,21 +126,6 @@ def folder(tmp_path_factory):
         recipe = Recipe(data=str(path / source), column_types=types, **options)
         train(recipe, path / source.split(".")[0])
     return path
-
-
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["keras-vae", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "300")
-        try:
-            code = keras_vae_cli.main() or 0
-        except SystemExit as exit:
-            code = exit.code
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])

@@ -14,8 +14,10 @@ from keras_vae.applications.imputation import (
     sample_tables,
 )
 from keras_vae.applications.restoration import Restoration, SuperResolution
-from keras_vae.applications.scores import SCORES, AnomalyScore, anomaly_scores, attributions
-from keras_vae.applications.synthesis import QualityReport, Synthesizer, quality, synthesize
+from keras_vae.applications.scores import SCORES
+from keras_vae.applications.scoring import AnomalyScore, anomaly_scores, attributions
+from keras_vae.applications.synthesis import Synthesizer, synthesize
+from keras_vae.applications.table_quality import QualityReport, quality
 
 __all__ = [
     "SCORES",

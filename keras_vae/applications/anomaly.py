@@ -9,7 +9,8 @@ from sklearn.base import OutlierMixin
 from keras_vae._parts import check_count, check_known, check_share
 from keras_vae.applications._base import VAEEstimator
 from keras_vae.applications.detection import Detector, Threshold, calibrate
-from keras_vae.applications.scores import SCORES, AnomalyScore
+from keras_vae.applications.scores import SCORES
+from keras_vae.applications.scoring import AnomalyScore
 from keras_vae.data import Splits
 
 __all__ = ["AnomalyDetector"]
@@ -145,6 +146,4 @@ class AnomalyDetector(OutlierMixin, VAEEstimator):
         }
         check_share("AnomalyDetector", proper=True, **shares)
         if self.contamination is not None:
-            check_share(
-                "AnomalyDetector", proper=True, most=0.5, contamination=self.contamination
-            )
+            check_share("AnomalyDetector", proper=True, most=0.5, contamination=self.contamination)

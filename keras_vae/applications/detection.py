@@ -12,7 +12,8 @@ from scipy import stats
 
 from keras_vae import _files, pictures
 from keras_vae._parts import check_known, check_share
-from keras_vae.applications.scores import SCORES, AnomalyScore, attributions
+from keras_vae.applications.scores import SCORES
+from keras_vae.applications.scoring import AnomalyScore, attributions
 from keras_vae.data.tables import encode, read_frame
 from keras_vae.models import VAE
 from keras_vae.noise import as_seed

@@ -18,7 +18,8 @@ from keras_vae.applications.imputation import (
     impute,
     sample_tables,
 )
-from keras_vae.applications.synthesis import QualityReport, bounds_of, quality, synthesize
+from keras_vae.applications.synthesis import bounds_of, synthesize
+from keras_vae.applications.table_quality import QualityReport, quality
 from keras_vae.data.tables import decode, encode, read_frame
 from keras_vae.likelihoods import Column
 from keras_vae.models import x_of
@@ -38,10 +39,10 @@ def check_table_output(path: str | os.PathLike[str]) -> None:
         )
 
 
-def check_target(run: Run, target: str | None) -> None:
-    """Raises `ValueError` where a run's table has no such column."""
+def check_target(model: Any, target: str | None) -> None:
+    """Raises `ValueError` where a model's table has no such column."""
     if target is not None:
-        check_known("target", target, [column.name for column in columns_of(run.model)])
+        check_known("target", target, [column.name for column in columns_of(model)])
 
 
 def write_table(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:

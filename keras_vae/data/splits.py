@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from keras_vae.data.conditions import find_condition
 from keras_vae.data.examples import Array, Examples
+from keras_vae.data.labels import class_names, class_numbers
 from keras_vae.data.pipelines import evaluation_batches, training_batches
 from keras_vae.data.protocols import PROTOCOLS, Protocol, chunk_rows
 from keras_vae.data.records import Records
@@ -100,19 +101,7 @@ class Splits:
     def classes(self) -> tuple[str, ...]:
         """Names of the classes 0, 1, ... of the training labels; () without labels."""
         labels = self.train_labels
-        if labels is None:
-            return ()
-        found = np.unique(labels)
-        if not self._are_numbered(found):
-            return tuple(map(str, found))
-        names = self.class_names or ()
-        return tuple(names) + tuple(map(str, range(len(names), int(found[-1]) + 1)))
-
-    @staticmethod
-    def _are_numbered(labels: Array) -> bool:
-        return labels.dtype.kind in "buif" and bool(
-            (labels == np.floor(labels)).all() and labels[0] >= 0 and labels[-1] < 2**16
-        )
+        return () if labels is None else class_names(labels, self.class_names or ())
 
     def class_numbers(self, split: str) -> Array:
         """The labels of a split as numbers of `classes`, int32 [N].
@@ -125,19 +114,7 @@ class Splits:
             raise ValueError(
                 f"The {split} examples of {self.name!r} have no labels, which the condition needs."
             )
-        if self._are_numbered(np.unique(known)):
-            numbers = np.asarray(labels)
-        else:
-            found = np.unique(known)
-            numbers = np.searchsorted(found, labels)
-            numbers = np.where(found[np.minimum(numbers, len(found) - 1)] == labels, numbers, -1)
-        unseen = ~np.isin(numbers, np.arange(len(self.classes)))
-        if unseen.any():
-            raise ValueError(
-                f"The {split} examples have labels that no training example has, such as "
-                f"{np.asarray(labels)[unseen][0]!r}. Expected: {', '.join(self.classes[:20])}."
-            )
-        return numbers.astype(np.int32)
+        return class_numbers(labels, known, self.classes, split)
 
     @property
     def steps_per_epoch(self) -> int:

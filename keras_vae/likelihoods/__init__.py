@@ -7,10 +7,8 @@ Log-probabilities are summed over the event, in nats and float32.
 """
 
 from keras_vae.likelihoods._base import Likelihood
-from keras_vae.likelihoods.families import (
-    Bernoulli,
-    Categorical,
-    ContinuousBernoulli,
+from keras_vae.likelihoods.bounded import Bernoulli, Categorical, ContinuousBernoulli
+from keras_vae.likelihoods.location_scale import (
     Laplace,
     Normal,
     SharedScaleNormal,

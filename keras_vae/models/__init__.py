@@ -3,9 +3,9 @@
 from keras_vae.models._base import LatentVariableModel
 from keras_vae.models._batches import num_rows, x_of
 from keras_vae.models._paths import PATHS
+from keras_vae.models.encoder_decoder import EncoderDecoder
 from keras_vae.models.loading import load_model
 from keras_vae.models.not_miwae import NotMIWAE
-from keras_vae.models.encoder_decoder import EncoderDecoder
 from keras_vae.models.vae import VAE
 
 __all__ = [

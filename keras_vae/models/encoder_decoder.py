@@ -6,7 +6,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_vae._parts import check_count, check_known
-from keras_vae.likelihoods import Likelihood
 from keras_vae.models._base import LatentVariableModel
 from keras_vae.models._batches import as_arrays, num_rows
 from keras_vae.models._checks import (

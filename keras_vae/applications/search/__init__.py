@@ -65,10 +65,6 @@ def search(
         ValueError: for combinations that do not fit the data, and data without validation examples.
         RuntimeError: where every run diverged.
         KeyboardInterrupt: passed on after what was learned has been kept.
-
-    Example:
-        >>> result = search(Plan(latent_dims=(2, 8, 32)), "sizes")  # doctest: +SKIP
-        >>> print(result.reason)  # doctest: +SKIP
     """
     plan = dataclasses.replace(
         plan, recipe=dataclasses.replace(plan.recipe, data=absolute(plan.recipe.data))

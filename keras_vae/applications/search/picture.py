@@ -46,7 +46,7 @@ def plot(result: "SearchResult", path: str | os.PathLike[str]) -> None:
         probe.text(0.5, 0.5, "no labels", ha="center", va="center", transform=probe.transAxes)
         probe.set_yticks([])
     figure.suptitle(f"recommended: {result.recommended.size}", fontsize=11)
-    pictures._save(figure, path)
+    pictures.save_figure(figure, path)
 
 
 def _lines(ax, result: "SearchResult", measure: str) -> None:

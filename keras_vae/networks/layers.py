@@ -1,0 +1,81 @@
+"""Layers in front of the dense ones: labels, columns of tables."""
+
+import keras
+import tensorflow as tf
+
+from keras_vae import likelihoods
+from keras_vae._parts import check_count, register
+
+
+@register
+class OneHot(keras.layers.Layer):
+    """A label 0 ... num_classes - 1 as a vector of zeros and a one; models refuse other labels.
+
+    Args:
+        num_classes: number of classes, at least 2.
+    """
+
+    def __init__(self, num_classes: int, **kwargs):
+        super().__init__(**kwargs)
+        check_count("OneHot", least=2, num_classes=num_classes)
+        self.num_classes = int(num_classes)
+
+    def call(self, labels):
+        return tf.one_hot(tf.cast(labels, tf.int32), self.num_classes, dtype=self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, self.num_classes)
+
+    def get_config(self):
+        return super().get_config() | {"num_classes": self.num_classes}
+
+
+@register
+class Features(keras.layers.Layer):
+    """The columns of a table as numbers of about unit size: standardised, or one-hot.
+
+    Args:
+        likelihood: the table's `Mixed`, which knows what each column is.
+    """
+
+    def __init__(self, likelihood: likelihoods.Mixed, **kwargs):
+        super().__init__(**kwargs)
+        self.likelihood = likelihood
+
+    def call(self, x, observed=None):
+        """Features [B, F] of x [B, D]; with `observed` [B, D], those of missing values are zero, and
+        `observed` stands behind them.
+        """
+        features = self.likelihood.features(tf.cast(x, tf.float32))
+        if observed is None:
+            return tf.cast(features, self.compute_dtype)
+        observed = tf.cast(observed, tf.float32)
+        shown = features * tf.gather(observed, self.likelihood.feature_columns, axis=-1)
+        return tf.cast(tf.concat([shown, observed], axis=-1), self.compute_dtype)
+
+    def compute_output_shape(self, x_shape, observed_shape=None):
+        columns = self.likelihood.num_columns
+        size = self.likelihood.features_size(columns)
+        return (x_shape[0], size if observed_shape is None else size + columns)
+
+    def get_config(self):
+        likelihood = keras.saving.serialize_keras_object(self.likelihood)
+        return super().get_config() | {"likelihood": likelihood}
+
+    @classmethod
+    def from_config(cls, config):
+        likelihood = keras.saving.deserialize_keras_object(config.pop("likelihood"))
+        return cls(likelihood, **config)
+
+
+def labels_of(network: keras.Model) -> dict[str, int]:
+    """Which inputs of a network are labels, and of how many classes: those that go into a `OneHot`."""
+    of_layers = ((layer, layer.input) for layer in network.layers if isinstance(layer, OneHot))
+    return {labels.name: layer.num_classes for layer, labels in of_layers}  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def dense(h, sizes: tuple[int, ...], activation: str):
+    """`h` [B, n] behind fully connected layers of these sizes."""
+    for units in sizes:
+        h = keras.layers.Dense(units, activation=activation)(h)
+    return h

@@ -1,0 +1,36 @@
+"""Pictures: grids of images as arrays, plots as PNG files. Equal input gives equal bytes."""
+
+from keras_vae.pictures.grids import (
+    analogy_grid,
+    check_output,
+    image_grid,
+    is_image,
+    save,
+    save_analogies,
+    save_gif,
+    save_png,
+    save_rows,
+    side_by_side,
+)
+from keras_vae.pictures.plots import anomalies, latent_map, learning_curves, overview, save_figure
+from keras_vae.pictures.tables import table_quality, true_and_imputed
+
+__all__ = [
+    "analogy_grid",
+    "anomalies",
+    "check_output",
+    "image_grid",
+    "is_image",
+    "latent_map",
+    "learning_curves",
+    "overview",
+    "save",
+    "save_analogies",
+    "save_figure",
+    "save_gif",
+    "save_png",
+    "save_rows",
+    "side_by_side",
+    "table_quality",
+    "true_and_imputed",
+]
