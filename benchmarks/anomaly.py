@@ -33,6 +33,7 @@ from keras_vae.applications.scores import SCORES
 from keras_vae.applications.scoring import AnomalyScore
 
 TRAIN, TEST = 3000, 2000  # images of a task
+FIRST_SEED = 10  # the settings of `ours` were chosen on splits of seeds below
 
 
 class Task(NamedTuple):
@@ -211,7 +212,7 @@ def markdown(cells: dict[str, Any], measure: str) -> str:
 def main(names, methods, seeds: int, data_dir: Path, pyod_python: str | None, output: Path | None):
     kept = json.loads(output.read_text())["cells"] if output and output.exists() else {}
     cells = {tuple(key.split("|")): value for key, value in kept.items()}
-    for seed in range(seeds):
+    for seed in range(FIRST_SEED, FIRST_SEED + seeds):
         for name in names:
             todo = [m for m in methods if (name, str(seed), m) not in cells]
             if not todo:

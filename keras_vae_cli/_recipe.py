@@ -47,7 +47,7 @@ LikelihoodOption = Annotated[
     ),
 ]
 PriorOption = Annotated[
-    str, typer.Option(help="normal, mixture or (with a condition) conditional-normal.")
+    str, typer.Option(help="normal, mixture, vamp or (with a condition) conditional-normal.")
 ]
 WarmUpOption = Annotated[
     int, typer.Option(min=0, help="Epochs over which the weight of the rate rises from 0.")

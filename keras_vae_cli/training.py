@@ -58,7 +58,7 @@ def train(
     likelihood: LikelihoodOption = None,
     prior: PriorOption = "normal",
     num_components: Annotated[
-        int, typer.Option(min=1, help="Components of the mixture prior.")
+        int, typer.Option(min=1, help="Components of the priors mixture and vamp.")
     ] = 50,
     objective: Annotated[
         str,

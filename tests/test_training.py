@@ -311,7 +311,6 @@ def test_steps_per_execution_divide_the_epoch():
         ({"likelihood": "bernuli"}, "Unknown likelihood.*Did you mean 'bernoulli'"),
         ({"prior": "vampire"}, "Unknown prior 'vampire'.*normal, mixture"),
         ({"objective": "ELBOW"}, "Did you mean 'elbo'"),
-        ({"activation": "glu"}, "Unknown activation 'glu'"),
         ({"activation": "threshold"}, "Unknown activation 'threshold'"),
         ({"activation": "rellu"}, "Unknown activation 'rellu'.*relu"),
         ({"epochs": 0}, "epochs.*at least 1.*0"),
@@ -324,7 +323,10 @@ def test_steps_per_execution_divide_the_epoch():
             "beta belongs to the objective elbo or beta-tc, not to iwae",
         ),
         ({"num_samples": 7}, r"num_samples belongs to the objective iwae or .*, not to elbo"),
-        ({"num_components": 7}, "num_components belongs to the prior mixture, not to normal"),
+        (
+            {"num_components": 7},
+            "num_components belongs to the prior mixture or vamp, not to normal",
+        ),
         ({"warm_up": 5}, "warm_up of 5 epochs does not end within 4"),
         (
             {"likelihood": "bernoulli", "protocol": "grey"},

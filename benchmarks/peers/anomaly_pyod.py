@@ -4,10 +4,12 @@ import json
 import sys
 
 import numpy as np
+import torch
 from pyod.models.ecod import ECOD
 from pyod.models.vae import VAE
 
 path, name, seed = sys.argv[1:]
+torch.set_num_threads(1)  # the networks are too small for more
 scores = []
 with np.load(path) as arrays:
     for i in range(len(arrays.files) // 2):

@@ -54,6 +54,12 @@ def check_parts(vae: "VAE", latent_size: int) -> None:
             f"{name_of(posterior)} draws z on the support {posterior.support!r} and {name_of(prior)} has "
             f"its density on {prior.support!r}. Choose a posterior and a prior on the same support."
         )
+    if not posterior.reparameterized:
+        raise ValueError(
+            f"{name_of(vae.objective)} takes the gradient through z, and {name_of(posterior)} draws z without "
+            "one. Choose a posterior that is reparameterised, such as RelaxedCategorical for categories."
+        )
+    prior.check(vae)
     if latent_size != prior.latent_dim:
         raise ValueError(
             f"The decoder takes z of size {latent_size} and the prior {name_of(prior)} has "

@@ -15,7 +15,7 @@ from keras_vae.networks.conditions import (
     network_of,
     with_conditions,
 )
-from keras_vae.networks.layers import Features, dense
+from keras_vae.networks.layers import Features, activated, dense
 
 
 def _checked_sizes(owner: str, latent_dim: int, **sizes: tuple[int, ...]) -> int:
@@ -81,7 +81,7 @@ def mlp(
         latent_dim: size of z.
         hidden: units of the encoder's hidden layers, first to last; the decoder has them in
             reverse.
-        activation: of the hidden layers, any Keras name.
+        activation: of the hidden layers, any Keras name; "glu" for gated ones, a * sigmoid(b).
         posterior: how many parameters per latent dimension; diagonal `Normal` by default.
         likelihood: how many parameters per channel; `Bernoulli` by default.
         output_mean: mean of the data, a number or an array of shape `input_shape`: the decoder then
@@ -146,7 +146,7 @@ def table(
         likelihood: what the columns are.
         latent_dim: size of z.
         hidden: units of the encoder's hidden layers; the decoder has them in reverse.
-        activation: of the hidden layers, any Keras name.
+        activation: of the hidden layers, any Keras name; "glu" for gated ones, a * sigmoid(b).
         posterior: how many parameters per latent dimension; diagonal `Normal` by default.
         has_missing: whether values may be missing: the encoder then asks for a "mask" like x, 1
             where a value is observed, and sees it.
@@ -193,7 +193,7 @@ def conditional(
         conditions: as of `mlp`, at least one.
         output_size: 2 latent_dim, for a location and a log-variance.
         hidden: units of the hidden layers; () for none.
-        activation: of the hidden layers, any Keras name.
+        activation: of the hidden layers, any Keras name; "glu" for gated ones, a * sigmoid(b).
 
     Example:
         >>> conditional({"label": 10}, output_size=2 * 20).output_shape
@@ -232,7 +232,7 @@ def conv(
         filters: channels of the encoder's levels, first to last; the decoder has them in reverse.
         kernel_size: of every convolution.
         units: of the dense layer between the convolutions and z.
-        activation: of all hidden layers, any Keras name.
+        activation: of all hidden layers, as of `mlp`.
         posterior: how many parameters per latent dimension; diagonal `Normal` by default.
         likelihood: how many parameters per channel; `Bernoulli` by default.
         output_mean: mean of the data, a number or an array that broadcasts to `input_shape`; the
@@ -270,22 +270,20 @@ def conv(
     x, beside = keras.Input(event_shape, name="x"), condition_inputs("conv", conditions)
     h = x
     for channels_out in filters:
-        h = keras.layers.Conv2D(channels_out, kernel_size, 2, "same", activation=activation)(h)
+        h = activated(keras.layers.Conv2D, h, activation, channels_out, kernel_size, 2, "same")
     inner_shape = (math.ceil(height / halvings), math.ceil(width / halvings), filters[-1])
     h = with_conditions(keras.layers.Flatten()(h), beside, conditions)
-    h = keras.layers.Dense(units, activation=activation)(h)
+    h = dense(h, (units,), activation)
     params = keras.layers.Dense(posterior.params_size(latent_dim))(h)
     encoder = network_of(x, beside, params, "encoder")
 
     z, beside = keras.Input((latent_dim,), name="z"), condition_inputs("conv", conditions)
     h = with_conditions(z, beside, conditions)
-    h = keras.layers.Dense(units, activation=activation)(h)
-    h = keras.layers.Dense(math.prod(inner_shape), activation=activation)(h)
+    h = dense(h, (units, math.prod(inner_shape)), activation)
     h = keras.layers.Reshape(inner_shape)(h)
     for channels_out in reversed(filters):
-        h = keras.layers.Conv2DTranspose(
-            channels_out, kernel_size, 2, "same", activation=activation
-        )(h)
+        transposed = (channels_out, kernel_size, 2, "same")
+        h = activated(keras.layers.Conv2DTranspose, h, activation, *transposed)
     grown_height, grown_width = (size * halvings for size in inner_shape[:2])
     if (grown_height, grown_width) != (height, width):
         h = keras.layers.Cropping2D(((0, grown_height - height), (0, grown_width - width)))(h)

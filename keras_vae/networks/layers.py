@@ -1,5 +1,7 @@
 """Layers in front of the dense ones: labels, columns of tables."""
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -74,8 +76,16 @@ def labels_of(network: keras.Model) -> dict[str, int]:
     return {labels.name: layer.num_classes for layer, labels in of_layers}  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def activated(kind: Callable[..., keras.Layer], h, activation: str, *args, **kwargs):
+    """`h` behind a layer of that kind; "glu" is a gated one, a * sigmoid(b) of two such layers."""
+    if activation != "glu":
+        return kind(*args, activation=activation, **kwargs)(h)
+    gate = kind(*args, activation="sigmoid", **kwargs)(h)
+    return keras.layers.Multiply()([kind(*args, **kwargs)(h), gate])
+
+
 def dense(h, sizes: tuple[int, ...], activation: str):
     """`h` [B, n] behind fully connected layers of these sizes."""
     for units in sizes:
-        h = keras.layers.Dense(units, activation=activation)(h)
+        h = activated(keras.layers.Dense, h, activation, units)
     return h

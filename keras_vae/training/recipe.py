@@ -81,13 +81,16 @@ LIKELIHOODS: dict[str, Callable[[Splits], likelihoods.Likelihood]] = {
         event_rank=len(splits.shape),
     ),
 }
-PRIORS: dict[str, Callable[["Recipe", Any], priors.Prior]] = {
-    "normal": lambda recipe, conditions: priors.StandardNormal(recipe.latent_dim),
-    "mixture": lambda recipe, conditions: priors.NormalMixture(
+PRIORS: dict[str, Callable[["Recipe", Splits, keras.Model], priors.Prior]] = {
+    "normal": lambda recipe, splits, encoder: priors.StandardNormal(recipe.latent_dim),
+    "mixture": lambda recipe, splits, encoder: priors.NormalMixture(
         recipe.latent_dim, recipe.num_components, seed=recipe.seed
     ),
-    "conditional-normal": lambda recipe, conditions: priors.ConditionalNormal(
-        networks.conditional(conditions, 2 * recipe.latent_dim)
+    "vamp": lambda recipe, splits, encoder: priors.VampPrior(
+        encoder, pseudo_inputs=splits.examples("train", recipe.num_components)
+    ),
+    "conditional-normal": lambda recipe, splits, encoder: priors.ConditionalNormal(
+        networks.conditional(splits.conditions, 2 * recipe.latent_dim)
     ),
 }
 OBJECTIVES: dict[str, Callable[["Recipe", Splits], objectives.Objective]] = {
@@ -113,7 +116,7 @@ _OWNERS = {
     "beta": ("objective", ("elbo", "beta-tc")),
     "warm_up": ("objective", ("elbo",)),
     "num_samples": ("objective", ("iwae", "dreg", "ciwae", "piwae", "multiply-iwae")),
-    "num_components": ("prior", ("mixture",)),
+    "num_components": ("prior", ("mixture", "vamp")),
 }
 """Options that some parts alone read."""
 
@@ -136,7 +139,7 @@ class Recipe:
         likelihood: a name in `LIKELIHOODS`, or in `TABLE_LIKELIHOODS` for a table's real columns;
             None: what suits the data.
         prior: a name in `PRIORS`.
-        num_components: of the prior "mixture".
+        num_components: of the priors "mixture" and "vamp".
         objective: a name in `OBJECTIVES`.
         num_samples: importance samples K of the objective "iwae" and its like.
         beta: final weight of the rate in the objective "elbo"; weight of the total correlation in
@@ -235,13 +238,13 @@ class Recipe:
                 "evenly. Choose a batch_size that they divide."
             )
         keras.utils.set_random_seed(self.seed % 2**32)
-        steps_per_epoch, conditions = self.steps_in_epoch(splits), splits.conditions
+        steps_per_epoch = self.steps_in_epoch(splits)
         network, likelihood, shape = self._chosen(splits)
         encoder, decoder = network.build(
             latent_dim=self.latent_dim,
             activation=self.activation,
             likelihood=likelihood,
-            conditions=conditions,
+            conditions=splits.conditions,
             **shape,
             **({network.sizes: self.hidden} if self.hidden else {}),
         )
@@ -249,7 +252,7 @@ class Recipe:
             encoder,
             decoder,
             likelihood=likelihood,
-            prior=PRIORS[self.prior](self, conditions),
+            prior=PRIORS[self.prior](self, splits, encoder),
             objective=OBJECTIVES[self.objective](self, splits),
             seed=self.seed,
         )
@@ -289,12 +292,12 @@ class Recipe:
 
 
 def keras_activations() -> list[str]:
-    """The names of those of Keras's own activations that keep the shape and ask for nothing else."""
+    """The names of those of Keras's own activations that ask for nothing else."""
     names = []
     for name, function in inspect.getmembers(keras.activations, callable):
         first, *others = inspect.signature(function).parameters.values()
         asks = any(parameter.default is parameter.empty for parameter in others)
-        if first.name == "x" and not asks and name != "glu":
+        if first.name == "x" and not asks:
             names.append(name)
     return names
 

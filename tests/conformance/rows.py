@@ -59,6 +59,12 @@ def not_miwae() -> NotMIWAE:
     )
 
 
+def vamp() -> VAE:
+    encoder, decoder = networks.mlp(EVENT_SIZE, LATENT_DIM, hidden=8)
+    prior = priors.VampPrior(encoder, num_components=4)
+    return vae(prior=prior, networks_of=(encoder, decoder))
+
+
 def data_for(model: VAE | NotMIWAE, num_examples: int) -> np.ndarray | dict[str, np.ndarray]:
     """Data inside the support of the model's likelihood."""
     rng = np.random.default_rng(0)
@@ -83,6 +89,7 @@ ROWS = {
         prior=priors.ConditionalNormal(networks.conditional({"label": 3}, 2 * LATENT_DIM, hidden=4))
     ),
     priors.NormalMixture: lambda: vae(prior=priors.NormalMixture(LATENT_DIM, num_components=4)),
+    priors.VampPrior: vamp,
     likelihoods.Normal: lambda: vae(likelihoods.Normal()),
     likelihoods.SharedScaleNormal: lambda: vae(likelihoods.SharedScaleNormal()),
     likelihoods.Laplace: lambda: vae(likelihoods.Laplace(scale=0.5)),

@@ -1,21 +1,12 @@
-"""Approximate posteriors q(z|x): how a network's output becomes a distribution over latents.
-
-A posterior without weights is a frozen value object; one that learns (a flow) is a Keras layer.
-Both have the methods of `Posterior`, and models call those, never `__call__`.
-"""
-
 import abc
 from typing import ClassVar
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_vae._parts import Configurable, scale_of, value_object
 from keras_vae.noise import standard_normals
 
 tfd = tfp.distributions
-
-__all__ = ["Normal", "Posterior"]
 
 
 class Posterior(abc.ABC):
@@ -26,11 +17,14 @@ class Posterior(abc.ABC):
         support: where z lives: "real", "sphere", "simplex" or "codes"; it must be the prior's.
         factorized: whether q is a product over latent dimensions (some objectives need it).
         invertible: whether log q can be evaluated at any z, not only at its own samples.
+        reparameterized: whether gradients flow through z to the parameters; a part of one's own that
+            draws discrete codes has none.
     """
 
     support: ClassVar[str] = "real"
     factorized: ClassVar[bool] = False
     invertible: ClassVar[bool] = True
+    reparameterized: ClassVar[bool] = True
 
     @abc.abstractmethod
     def params_size(self, latent_dim: int) -> int:
@@ -65,43 +59,3 @@ class Posterior(abc.ABC):
     @abc.abstractmethod
     def transform(self, params: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
         """Pushes standard normals [..., noise_size] forward to draws from q, [..., latent_dim]."""
-
-
-@value_object
-class Normal(Posterior, Configurable):
-    """q(z|x) = prod_d N(z_d; loc_d, scale_d^2), the diagonal Gaussian of the original VAE.
-
-    The encoder gives `[loc, log_variance]`, each [..., latent_dim]. The log-variance is the classic
-    one, exactly so on [-10, 10]; beyond that it bends towards +-14, which keeps the scale within
-    [9e-4, 1.1e3].
-
-    Example:
-        >>> q = Normal().distribution(tf.zeros([8, 2 * 20]))
-        >>> q.batch_shape, q.event_shape
-        (TensorShape([8]), TensorShape([20]))
-
-    References:
-        Kingma and Welling, Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114.
-    """
-
-    factorized: ClassVar[bool] = True
-
-    def params_size(self, latent_dim):
-        return 2 * latent_dim
-
-    def _loc_and_scale(self, params):
-        loc, log_variance = tf.split(tf.cast(params, tf.float32), 2, axis=-1)
-        return loc, scale_of(log_variance)
-
-    def distribution(self, params):
-        return tfd.Independent(tfd.Normal(*self._loc_and_scale(params)), 1)
-
-    def location(self, params):
-        return self._loc_and_scale(params)[0]
-
-    def noise_size(self, latent_dim):
-        return latent_dim
-
-    def transform(self, params, noise):
-        loc, scale = self._loc_and_scale(params)
-        return loc + scale * noise

@@ -1,0 +1,60 @@
+import abc
+from typing import Any, ClassVar
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from keras_vae._parts import StatefulPart, check_count, name_of
+from keras_vae.noise import as_seed, normals
+
+tfd = tfp.distributions
+
+
+class Prior(StatefulPart, abc.ABC):
+    """Base of all priors: a Keras layer that models use through its named methods.
+
+    Attributes:
+        latent_dim: size of z.
+        noise_size: number of standard normals that one sample takes.
+        support: where z lives: "real", "sphere", "simplex" or "codes"; it must be the posterior's.
+        factorized: whether p is a product over latent dimensions.
+        network: what reads the conditions of a conditional prior p(z|c), or None.
+    """
+
+    support: ClassVar[str] = "real"
+    factorized: ClassVar[bool] = False
+    network: keras.Model | None = None
+
+    def __init__(self, latent_dim: int, **kwargs):
+        super().__init__(**kwargs)
+        check_count(name_of(self), latent_dim=latent_dim)
+        self.latent_dim = latent_dim
+        self.built = True
+
+    def check(self, model: Any) -> None:
+        """Raises `ValueError` where the model's other parts do not fit this prior, naming both."""
+
+    @property
+    def noise_size(self) -> int:
+        return self.latent_dim
+
+    @property
+    def conditions(self) -> dict[str, keras.KerasTensor]:
+        """What a conditional prior asks a batch for: input name -> symbolic input."""
+        return {} if self.network is None else {t.name: t for t in self.network.inputs}
+
+    @abc.abstractmethod
+    def distribution(self, batch=None) -> tfd.Distribution:
+        """p(z) with event shape [latent_dim]; `batch` is what a conditional prior p(z|c) reads."""
+
+    @abc.abstractmethod
+    def transform(self, noise: tf.Tensor, batch=None) -> tf.Tensor:
+        """Pushes standard normals [N, noise_size] forward to samples of p, [N, latent_dim]."""
+
+    def sample(self, num_samples: int, seed=0) -> tf.Tensor:
+        """Samples [num_samples, latent_dim]: the same ones for the same seed, everywhere."""
+        return self.transform(normals(as_seed(seed), num_samples, self.noise_size))
+
+    def get_config(self):
+        return super().get_config() | {"latent_dim": self.latent_dim}
