@@ -5,6 +5,7 @@ import tensorflow_probability as tfp
 from keras_vae._parts import check_count, name_of, register, scale_of
 from keras_vae.noise import pick
 from keras_vae.priors._base import Prior
+from keras_vae.priors._mixtures import mixture
 
 tfd = tfp.distributions
 
@@ -46,10 +47,8 @@ class NormalMixture(Prior):
         return self.latent_dim + 2
 
     def distribution(self, batch=None):
-        return tfd.MixtureSameFamily(
-            tfd.Categorical(logits=tf.convert_to_tensor(self.logits)),
-            tfd.Independent(tfd.Normal(tf.convert_to_tensor(self.loc), self._scale()), 1),
-        )
+        components = tfd.Independent(tfd.Normal(tf.convert_to_tensor(self.loc), self._scale()), 1)
+        return mixture(tf.convert_to_tensor(self.logits), components)
 
     def transform(self, noise, batch=None):
         component = pick(noise[:, :2], tf.nn.softmax(tf.convert_to_tensor(self.logits)))

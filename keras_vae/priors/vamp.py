@@ -3,14 +3,12 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from keras_vae._parts import check_count, name_of, register
 from keras_vae.noise import pick
 from keras_vae.posteriors import Normal, Posterior
 from keras_vae.priors._base import Prior
-
-tfd = tfp.distributions
+from keras_vae.priors._mixtures import mixture
 
 
 @register
@@ -98,9 +96,7 @@ class VampPrior(Prior):
     def distribution(self, batch=None):
         inputs = tf.convert_to_tensor(self.pseudo_inputs)
         components = self.posterior.distribution(self.encoder(inputs))
-        return tfd.MixtureSameFamily(
-            tfd.Categorical(logits=tf.zeros([self.num_components])), components
-        )
+        return mixture(tf.zeros([self.num_components]), components)
 
     def transform(self, noise, batch=None):
         equal = tf.fill([self.num_components], 1.0 / self.num_components)
