@@ -1,0 +1,209 @@
+r"""Published log-likelihoods, trained anew: MNIST and Fashion-MNIST, dynamically binarised.
+
+    python benchmarks/likelihood.py --rows 1 2 --work runs/likelihood \
+        --output benchmarks/results/likelihood.json
+
+Every row is a recipe of `keras-vae train`, in a run folder of its own below `--work`; a script that was
+stopped goes on where it was. The test set is binarised once; log p(x) is estimated with k = 5,000
+importance samples on all of it. Minutes are processor time of training (validation included) over the
+number of cores, which other programs on the machine do not change; by the clock it takes a little longer.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import machine
+
+from keras_vae import _files
+from keras_vae.evaluation import bound, log_likelihood
+from keras_vae.training import Recipe, Run, resume, train
+
+PASSES = 5  # over the training data between two validations
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """A published number, and the recipe that is to reach it.
+
+    Attributes:
+        name: what is trained.
+        published: its negative log-likelihood on the test set, nats; None where nobody published it.
+        source: whose number that is.
+        target: what is to be reached within so many minutes on two cores.
+        passes: over the training data.
+    """
+
+    name: str
+    published: float | None
+    source: str
+    target: float
+    minutes: float
+    passes: int
+    recipe: Recipe
+
+
+IWAE = "Burda et al., arXiv:1509.00519"
+EXEMPLAR = "Norouzi et al., arXiv:2004.04795"
+TANH = {"hidden": (200, 200), "activation": "tanh", "latent_dim": 50, "batch_size": 100}
+GATED = {"hidden": (300, 300), "activation": "glu", "latent_dim": 40}
+VAMP = {"prior": "vamp", "num_components": 500, "batch_size": 250, "learning_rate": 2e-3}
+
+
+def row(name, published, source, target, minutes, passes, **options) -> Row:
+    options = {"protocol": "dynamic", "learning_rate": 1e-3, **options}
+    return Row(
+        name=name,
+        published=published,
+        source=source,
+        target=target,
+        minutes=minutes,
+        passes=passes,
+        recipe=Recipe(**options),
+    )
+
+
+def rows(folder: Path | None) -> dict[str, Row]:
+    """By number; those of Fashion-MNIST need the folder of its IDX files."""
+    found = {
+        "1": row("784-200-200-50 tanh", 86.76, IWAE, 87.2, 45, 1200, **TANH),
+        "2": row("the same, IWAE-5", 85.54, IWAE, 86.4, 60, 700, objective="iwae", **TANH),
+        "3": row("gated 300-300, z 40", 84.45, EXEMPLAR, 85.5, 60, 900, batch_size=100, **GATED),
+        "4": row("the same, VampPrior", 82.43, EXEMPLAR, 84.0, 60, 500, **GATED, **VAMP),
+        "5": row(
+            "gated 500-500, z 40, VampPrior, DReG-5",
+            None,
+            "",
+            82.4,
+            150,
+            400,
+            **{**GATED, "hidden": (500, 500)},
+            **VAMP,
+            objective="dreg",
+        ),
+    }
+    if folder is not None:
+        data = {"data": str(folder)}
+        found["6"] = row(
+            "Fashion, as row 3", 228.70, EXEMPLAR, 230.2, 30, 450, batch_size=100, **GATED, **data
+        )
+        found["6v"] = row(
+            "Fashion, as row 4", 227.35, EXEMPLAR, 228.85, 30, 240, **GATED, **VAMP, **data
+        )
+    return found
+
+
+class Clock(keras.callbacks.Callback):
+    """Adds what every epoch costs to a file, in seconds of processor and of wall time."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path = path
+        self.spent = json.loads(path.read_text()) if path.exists() else {"cpu": 0.0, "wall": 0.0}
+        self.last = self._now()
+
+    @staticmethod
+    def _now() -> dict[str, float]:
+        return {"cpu": time.process_time(), "wall": time.perf_counter()}
+
+    def on_train_begin(self, logs=None):
+        self.last = self._now()
+
+    def on_epoch_end(self, epoch, logs=None):
+        now = self._now()
+        self.spent = {key: self.spent[key] + now[key] - self.last[key] for key in now}
+        self.last = now
+        _files.write(self.path, json.dumps(self.spent))
+
+
+def trained(number: str, of: Row, share: float, work: Path) -> tuple[Run, Clock]:
+    """The finished run of a row, gone on with where it was stopped."""
+    passes = max(PASSES, round(share * of.passes / PASSES) * PASSES)
+    folder = work / f"row-{number}-{passes}"
+    clock = Clock(work / f"{folder.name}.clock.json")
+    work.mkdir(parents=True, exist_ok=True)
+    if folder.exists():
+        return resume(folder, callbacks=[clock]), clock
+    per_pass = of.recipe.load_data().num_train // of.recipe.batch_size
+    epochs = {"epochs": passes // PASSES, "steps_per_epoch": PASSES * per_pass}
+    return train(dataclasses.replace(of.recipe, **epochs), folder, callbacks=[clock]), clock
+
+
+def measured(of: Row, run: Run, clock: Clock, num_samples: int, limit: int | None) -> dict:
+    """Log p(x) of the test set, the bounds below it, and what the row cost."""
+    x = run.data.examples("test", limit)
+    history = run.history()
+    monitor = f"val_{run.model.objective.monitor}"
+    estimate = log_likelihood(run.model, x, num_samples)
+    return {
+        "name": of.name,
+        "published": of.published,
+        "source": of.source,
+        "target": of.target,
+        "within": of.minutes,
+        "nll": -estimate.mean,
+        "standard_error": estimate.standard_error,
+        "num_samples": num_samples,
+        "num_examples": len(x),
+        "negative_elbo": float(bound(run.model, x).negative_elbo.mean()),
+        "nll_5": -log_likelihood(run.model, x, 5).mean,
+        "epochs": PASSES * len(history["epoch"]),
+        "minutes": clock.spent["cpu"] / 60 / (os.cpu_count() or 1),
+        "wall_minutes": clock.spent["wall"] / 60,
+        "command": " ".join(["python", *sys.argv]),
+        "seed": run.recipe.seed,
+        "recipe": run.recipe.to_json(),
+        "test_sha256": run.data.fingerprints["test"],
+        "versions": run.config["versions"],
+        "curve": [round(value, 2) for value in history[monitor]],
+    }
+
+
+def markdown(results: dict[str, dict]) -> str:
+    lines = [
+        "| row | model | published | target | ours | -ELBO | epochs | minutes on 2 cores |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for number, of in sorted(results.items()):
+        published = "-" if of["published"] is None else f"{of['published']:.2f}"
+        lines.append(
+            f"| {number} | {of['name']} | {published} | {of['target']:.2f} within {of['within']:.0f} | "
+            f"**{of['nll']:.2f}** ± {of['standard_error']:.2f} | {of['negative_elbo']:.2f} | {of['epochs']:,} | "
+            f"{of['minutes']:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rows", nargs="+", default=["1", "2", "3", "4", "5"])
+    parser.add_argument("--data-dir", type=Path, help="holds fashion_mnist/, for rows 6 and 6v")
+    parser.add_argument("--share", type=float, default=1.0, help="of a row's passes, for less time")
+    parser.add_argument("--num-samples", type=int, default=5000, help="importance samples k")
+    parser.add_argument("--limit", type=int, help="only the first so many test images")
+    parser.add_argument("--work", type=Path, default=Path("runs/likelihood"))
+    parser.add_argument("--output", type=Path, help="JSON file for the results")
+    given = parser.parse_args()
+    known = rows(given.data_dir / "fashion_mnist" if given.data_dir else None)
+    if unknown := set(given.rows) - set(known):
+        parser.error(f"no row {', '.join(sorted(unknown))}; of {', '.join(known)}")
+    kept = json.loads(given.output.read_text()) if given.output and given.output.exists() else {}
+    results = kept.get("rows", {})
+    for number in given.rows:
+        run, clock = trained(number, known[number], given.share, given.work)
+        results[number] = measured(known[number], run, clock, given.num_samples, given.limit)
+        machine.save({**machine.describe(), "rows": results}, given.output)
+    print(markdown(results))
+
+
+if __name__ == "__main__":
+    main()
