@@ -4,7 +4,15 @@ r"""Published log-likelihoods, trained anew: MNIST and Fashion-MNIST, dynamicall
         --output benchmarks/results/likelihood.json
 
 Every row is a recipe of `keras-vae train`, in a run folder of its own below `--work`; a script that was
-stopped goes on where it was. The test set is binarised once; log p(x) is estimated with k = 5,000
+stopped goes on where it was.
+
+    python benchmarks/likelihood.py --peers --minutes 10 --torch-python .venv-torch/bin/python \
+        --rapidae-python .venv-rapidae/bin/python --output benchmarks/results/likelihood.json
+
+Equal compute: the 784-512-20 network, batch 128, trained for as many minutes on two cores by keras_vae,
+pythae and rapidae, one after the other; keras_vae's estimator on the weights of each. The others take
+arrays, so their training pixels are drawn once; a row of keras_vae's on the same arrays tells what that
+costs. The test set is binarised once; log p(x) is estimated with k = 5,000
 importance samples on all of it. Minutes are processor time of training (validation included) over the
 number of cores, which other programs on the machine do not change; by the clock it takes a little longer.
 """
@@ -14,6 +22,7 @@ import dataclasses
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,8 +30,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import machine
+import numpy as np
+from contest import report  # before what is in peers/
+from task import TASKS
 
-from keras_vae import _files
+from keras_vae import VAE, _files, data, likelihoods, networks
 from keras_vae.evaluation import bound, log_likelihood
 from keras_vae.training import Recipe, Run, resume, train
 
@@ -166,6 +178,63 @@ def measured(of: Row, run: Run, clock: Clock, num_samples: int, limit: int | Non
     }
 
 
+PEERS = {
+    "keras_vae": ("nll_ours.py", ("dynamic",), "own"),
+    "keras_vae, pixels drawn once": ("nll_ours.py", ("static",), "own"),
+    "pythae": ("nll_pythae.py", (), "torch"),
+    "rapidae": ("nll_rapidae.py", (), "rapidae"),
+}
+
+
+def with_weights(path: str) -> VAE:
+    """keras_vae's model of the classic network, with the weights that a peer has left."""
+    task, likelihood = TASKS["mlp"], likelihoods.Bernoulli(event_rank=3)
+    vae = VAE(
+        *networks.mlp(task.shape, task.latent_dim, hidden=task.hidden, likelihood=likelihood),
+        likelihood=likelihood,
+    )
+    with np.load(path) as arrays:
+        weights = [arrays[name] for name in arrays.files]
+    vae.encoder.set_weights(weights[: len(weights) // 2])
+    vae.decoder.set_weights(weights[len(weights) // 2 :])
+    return vae
+
+
+def compete(pythons: dict[str, str | None], minutes: float, num_samples: int, limit: int | None):
+    """Yields the name and the numbers of one peer after the other."""
+    with tempfile.TemporaryDirectory() as folder:
+        once = data.load("mnist", protocol="static")
+        np.savez(f"{folder}/images.npz", **{name: once.examples(name) for name in once.stored})
+        test = data.load("mnist", protocol="dynamic").examples("test", limit)
+        seconds = str(minutes * 60 * 2)
+        for name, (program, arguments, environment) in PEERS.items():
+            if (python := pythons[environment]) is None:
+                continue
+            done = report(python, program, folder, seconds, *arguments)
+            estimate = log_likelihood(with_weights(done.pop("weights")), test, num_samples)
+            yield (
+                name,
+                {
+                    "nll": -estimate.mean,
+                    "standard_error": estimate.standard_error,
+                    "num_samples": num_samples,
+                    "num_examples": len(test),
+                    "minutes": minutes,
+                    **done,
+                },
+            )
+
+
+def peers_markdown(peers: dict[str, dict]) -> str:
+    lines = ["| | -log p(x) | epochs | minutes on 2 cores |", "|---|---|---|---|"]
+    for name, of in peers.items():
+        lines.append(
+            f"| {name} | {of['nll']:.2f} ± {of['standard_error']:.2f} | {of['epochs']} | "
+            f"{of['cpu_seconds'] / 120:.1f} |"
+        )
+    return "\n".join(lines)
+
+
 def markdown(results: dict[str, dict]) -> str:
     lines = [
         "| row | model | published | target | ours | -ELBO | epochs | minutes on 2 cores |",
@@ -192,16 +261,31 @@ def main():
     parser.add_argument("--limit", type=int, help="only the first so many test images")
     parser.add_argument("--work", type=Path, default=Path("runs/likelihood"))
     parser.add_argument("--output", type=Path, help="JSON file for the results")
+    parser.add_argument("--peers", action="store_true", help="equal compute, instead of the rows")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of training for each peer")
+    parser.add_argument("--torch-python", help="an interpreter with torch and pythae")
+    parser.add_argument("--rapidae-python", help="an interpreter with rapidae")
     given = parser.parse_args()
     known = rows(given.data_dir / "fashion_mnist" if given.data_dir else None)
     if unknown := set(given.rows) - set(known):
         parser.error(f"no row {', '.join(sorted(unknown))}; of {', '.join(known)}")
     kept = json.loads(given.output.read_text()) if given.output and given.output.exists() else {}
-    results = kept.get("rows", {})
+    results, peers = kept.get("rows", {}), kept.get("peers", {})
+    if given.peers:
+        pythons = {
+            "own": sys.executable,
+            "torch": given.torch_python,
+            "rapidae": given.rapidae_python,
+        }
+        for name, of in compete(pythons, given.minutes, given.num_samples, given.limit):
+            peers[name] = of
+            machine.save({**machine.describe(), "rows": results, "peers": peers}, given.output)
+        print(peers_markdown(peers))
+        return
     for number in given.rows:
         run, clock = trained(number, known[number], given.share, given.work)
         results[number] = measured(known[number], run, clock, given.num_samples, given.limit)
-        machine.save({**machine.describe(), "rows": results}, given.output)
+        machine.save({**machine.describe(), "rows": results, "peers": peers}, given.output)
     print(markdown(results))
 
 
