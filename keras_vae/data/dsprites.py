@@ -14,7 +14,7 @@ References:
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -36,7 +36,9 @@ SIZE: Final = 64
 _SIZES = tuple(FACTORS.values())
 _BOX = SIZE - (FACTORS["x_position"] - 1)  # 33: what a sprite may cover at every place
 _RADIUS = 16.0  # of the circle that the largest sprites touch, in pixels
-_OFFSET = 0.25  # of its centre from a pixel's, in both directions: small turns then show in small squares
+_OFFSET = (
+    0.25  # of its centre from a pixel's, in both directions: small turns then show in small squares
+)
 _GRID = 5  # points across a pixel, which is white where most of its 25 points are inside
 
 
@@ -57,18 +59,18 @@ def render(factors: Any) -> Array:
     Example:
     >>> heart = render([2, 5, 0, 16, 16])[..., 0]
     >>> for row in heart[17:50:3, 16:49:3]:
-    ...     print("".join(".#"[pixel] for pixel in row))
-    ...........
-    ...##..##..
-    ..########.
-    .##########
-    .##########
-    .##########
-    ..########.
-    ..########.
-    ...######..
-    ....####...
-    ...........
+    ...     print("".join("-#"[pixel] for pixel in row))
+    -----------
+    ---##--##--
+    --########-
+    -##########
+    -##########
+    -##########
+    --########-
+    --########-
+    ---######--
+    ----####---
+    -----------
     """
     factors = _checked(factors)
     rows = factors.reshape(-1, len(FACTORS))
@@ -114,7 +116,11 @@ class Sprites:
 
 def _checked(factors: Any) -> Array:
     factors = np.asarray(factors)
-    if factors.ndim not in (1, 2) or factors.shape[-1] != len(FACTORS) or factors.dtype.kind not in "iu":
+    if (
+        factors.ndim not in (1, 2)
+        or factors.shape[-1] != len(FACTORS)
+        or factors.dtype.kind not in "iu"
+    ):
         raise ValueError(
             f"An image has the factors {', '.join(FACTORS)}. Expected whole numbers [N, 5]. Received: "
             f"{factors.dtype} of shape {factors.shape}."

@@ -141,7 +141,7 @@ def read_builder(builder: "tfds.core.DatasetBuilder", name: str, **defaults: Any
     features = _image_features(builder, name)
     has_classes = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
     config = tfds.ReadConfig(try_autocache=False, skip_prefetch=True)
-    factor_sizes = {
+    factor_sizes: dict[str, Any] = {
         name.removeprefix(_FACTOR): feature.num_classes
         for name, feature in features.items()
         if name.startswith(_FACTOR) and isinstance(feature, tfds.features.ClassLabel)
