@@ -109,6 +109,7 @@ def test_the_source_knows_the_factors_of_its_examples(splits):
     for split in ("train", "validation", "test"):
         factors = splits.factors(split)
         np.testing.assert_array_equal(factors[:, 0], splits.stored[split].labels)
+        assert len(np.unique(factors[:100, 0])) == 3  # the first are of all kinds
         images = splits.examples(split, 100)
         assert images.dtype == np.float32
         np.testing.assert_array_equal(images, dsprites.render(factors[:100]))

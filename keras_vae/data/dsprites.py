@@ -36,9 +36,7 @@ SIZE: Final = 64
 _SIZES = tuple(FACTORS.values())
 _BOX = SIZE - (FACTORS["x_position"] - 1)  # 33: what a sprite may cover at every place
 _RADIUS = 16.0  # of the circle that the largest sprites touch, in pixels
-_OFFSET = (
-    0.25  # of its centre from a pixel's, in both directions: small turns then show in small squares
-)
+_OFFSET = 0.25  # of its centre from a pixel's, to the right and down: even small squares then show each turn
 _GRID = 5  # points across a pixel, which is white where most of its 25 points are inside
 
 
@@ -139,8 +137,7 @@ def _checked(factors: Any) -> Array:
 def _sprites() -> Array:
     """Every shape at every scale and angle: zeros and ones, uint8 [3, 6, 40, 33, 33]."""
     scales = np.linspace(0.5, 1.0, FACTORS["scale"])
-    different = FACTORS["orientation"] - 1
-    angles = 2 * math.pi / different * (np.arange(FACTORS["orientation"]) % different)
+    angles = np.linspace(0.0, 2 * math.pi, FACTORS["orientation"])
     points = (np.arange(_BOX * _GRID) - (_BOX * _GRID - 1) / 2) / _GRID - _OFFSET
     x, y = np.meshgrid(points / _RADIUS, -points / _RADIUS)
     sprites = np.zeros([*_SIZES[:3], _BOX, _BOX], np.uint8)

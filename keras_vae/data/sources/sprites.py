@@ -1,5 +1,7 @@
 """Images that are drawn from their factors."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_vae.data import dsprites
@@ -17,23 +19,24 @@ def is_dsprites(source: str) -> bool:
 
 def read_dsprites(source: str) -> RawData:
     """As many images as MNIST has, divided like those, taken at random from all."""
-    order = permutation(dsprites.NUM_IMAGES, key(EVALUATION_SEED, Stream.SAMPLE)).numpy()
-    return RawData(
-        source,
-        train=_images(order[:_NUM_TRAIN]),
-        test=_images(order[_NUM_TRAIN : _NUM_TRAIN + _NUM_TEST]),
-        class_names=dsprites.SHAPES,
-        num_validation=5000,
-        is_shuffled=True,
-        factor_sizes=dsprites.FACTORS,
-    )
+    order = _order()
+    train, test = order[:_NUM_TRAIN], order[_NUM_TRAIN : _NUM_TRAIN + _NUM_TEST]
+    return _data(source, train=_images(train), test=_images(test), num_validation=5000)
 
 
 def stream_dsprites(source: str) -> RawData:
-    """All images, drawn batch by batch."""
-    images = _images(np.arange(dsprites.NUM_IMAGES))
-    sizes = dsprites.FACTORS
-    return RawData(source, train=images, class_names=dsprites.SHAPES, factor_sizes=sizes)
+    """All images, drawn batch by batch; the first of them in any set are of all kinds."""
+    return _data(source, train=_images(_order()))
+
+
+def _data(source: str, **sets: Any) -> RawData:
+    known: Any = {"class_names": dsprites.SHAPES, "factor_sizes": dsprites.FACTORS}
+    return RawData(source, **sets, **known, is_shuffled=True)
+
+
+def _order() -> Array:
+    """The numbers of all images, in the one random order that they are taken in."""
+    return permutation(dsprites.NUM_IMAGES, key(EVALUATION_SEED, Stream.SAMPLE)).numpy()
 
 
 def _images(numbers: Array) -> Examples:
