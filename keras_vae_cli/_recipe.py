@@ -7,8 +7,8 @@ import typer
 DataOption = Annotated[
     str,
     typer.Option(
-        help="mnist, tfds:NAME, a folder of IDX files, of images or of TFRecord or ArrayRecord shards, or a "
-        ".npy, .npz, .csv or .parquet file."
+        help="mnist, dsprites, tfds:NAME, a folder of IDX files, of images or of TFRecord or ArrayRecord shards, "
+        "or a .npy, .npz, .csv or .parquet file."
     ),
 ]
 StreamOption = Annotated[

@@ -5,6 +5,7 @@ import hashlib
 import shutil
 import struct
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -304,11 +305,16 @@ class Blobs(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     shape = (3, 4, 1)
     column = "image"
     sets = ("train", "test")
+    factors: ClassVar[dict[str, int]] = {}
 
     def _info(self):
         features = {
             self.column: tfds.features.Image(shape=self.shape, encoding_format="png"),
             "label": tfds.features.ClassLabel(names=["ant", "bee"]),
+            **{
+                f"label_{name}": tfds.features.ClassLabel(num_classes=size)
+                for name, size in self.factors.items()
+            },
         }
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features), disable_shuffling=True
@@ -319,7 +325,8 @@ class Blobs(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _generate_examples(self, seed):
         for number, image in enumerate(pixels(20, 3, 4, 1, seed=seed)):
-            yield number, {self.column: image, "label": number % 2}
+            factors = {f"label_{name}": number % size for name, size in self.factors.items()}
+            yield number, {self.column: image, "label": number % 2, **factors}
 
 
 @pytest.fixture
@@ -355,6 +362,16 @@ def test_tfds_with_a_validation_set(tfds_source):
 def test_tfds_with_one_set_is_divided(tfds_source):
     splits = data.load(tfds_source(sets=("train",)), batch_size=4)
     assert (splits.num_train, splits.num_validation, splits.num_test) == (16, 2, 2)
+
+
+def test_tfds_labels_of_single_factors(tfds_source):
+    splits = data.load(tfds_source(factors={"shape": 3, "angle": 5}), batch_size=6)
+    assert list(splits.factor_sizes.items()) == [("shape", 3), ("angle", 5)]
+    numbers = np.arange(20)
+    np.testing.assert_array_equal(
+        splits.factors("test"), np.stack([numbers % 3, numbers % 5], axis=1)
+    )
+    assert splits.class_names == ("ant", "bee")
 
 
 @pytest.mark.parametrize(

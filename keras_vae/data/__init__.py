@@ -1,5 +1,6 @@
 """Data: from a file, a folder or a catalogue name to what a model trains and is evaluated on."""
 
+from keras_vae.data import dsprites
 from keras_vae.data.conditions import CONDITIONS, Condition
 from keras_vae.data.examples import Examples
 from keras_vae.data.loading import from_arrays, from_table, load
@@ -16,6 +17,7 @@ __all__ = [
     "Protocol",
     "Source",
     "Splits",
+    "dsprites",
     "from_arrays",
     "from_table",
     "load",

@@ -1,6 +1,7 @@
 """Arrays of examples, checked: what every source hands over and every split holds."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,17 +28,21 @@ class Examples:
     Args:
         values: Array [N, *event], uint8 (pixels) or float32; or `Records`, which stay on disk.
         labels: Array [N] or None where the data has none.
+        factors: Numbers of the values of the factors that made each example, integers [N, F], or None
+            where they are not known.
     """
 
     values: "Array | Records"
     labels: Array | None = None
+    factors: Array | None = None
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, index: slice | Array) -> "Examples":
         labels = None if self.labels is None else self.labels[index]
-        return Examples(self.values[index], labels)
+        factors = None if self.factors is None else self.factors[index]
+        return Examples(self.values[index], labels, factors)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -54,6 +59,7 @@ class RawData:
         num_validation: The source's own default size of the validation split; None is a tenth.
         is_shuffled: Whether the order of `train` is random, so that its last examples may be held out.
         columns: What the elements of an example are, of a table.
+        factor_sizes: How many values every factor has, by name, where the factors are known.
     """
 
     name: str
@@ -65,6 +71,7 @@ class RawData:
     num_validation: int | None = None
     is_shuffled: bool = False
     columns: "tuple[Column, ...]" = ()
+    factor_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def sets(self) -> dict[str, Examples]:

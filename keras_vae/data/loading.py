@@ -1,5 +1,6 @@
 """From a source, or from arrays, to splits."""
 
+import dataclasses
 import numbers
 import os
 from collections.abc import Mapping
@@ -41,6 +42,9 @@ def load(
         source: One of
 
             * `"mnist"`: the MNIST database that comes with the package;
+            * `"dsprites"`: white shapes on black with the five factors that made each (see `data.dsprites`),
+              binary pixels drawn as they are asked for: 60,000 training and 10,000 test images of the
+              737,280, always the same ones, or, with `stream`, all of them;
             * `"tfds:NAME"`: a TensorFlow Datasets name, such as `"tfds:fashion_mnist"`;
             * a folder of IDX files named like those of MNIST, gzipped or not;
             * a folder of images (png, jpg, bmp) of one size; subfolders are classes;
@@ -60,7 +64,7 @@ def load(
         batch_size: Examples per batch. The last, partial batch of a training epoch is dropped;
             that of validation and test is kept.
         validation: Number of training examples to hold out for validation; by default 5,000 for
-            `"mnist"` and a tenth for others that have no validation set. 0 leaves none.
+            `"mnist"` and `"dsprites"` and a tenth for others that have no validation set. 0 leaves none.
         seed: Seed of the training order and of redrawn training pixels, in [0, 2**63).
         flatten: Whether examples are vectors.
         stream: Leave the examples on disk and read them batch by batch, several batches at a time,
@@ -262,6 +266,7 @@ def _split(
         raw.columns,
         condition,
         has_missing,
+        raw.factor_sizes,
     )
     if splits.conditions and splits.is_streamed:
         raise ValueError(
@@ -310,7 +315,7 @@ def _stored(part: Examples, split: str, protocol: Protocol, flatten: bool) -> Ex
     if flatten:
         is_streamed = isinstance(values, Records)
         values = values.flattened() if is_streamed else values.reshape(len(part), -1)
-    return Examples(values, part.labels)
+    return dataclasses.replace(part, values=values)
 
 
 def _check_alike(train: Examples, other: Examples, split: str) -> None:

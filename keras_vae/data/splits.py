@@ -52,6 +52,8 @@ class Splits:
             then dicts of "x" and the condition's entries.
         has_missing: Whether values may be missing. Batches are then dicts of "x", NaN where a value is
             missing, and "mask", 1 where one is observed.
+        factor_sizes: How many values every factor that made the examples has, by name; empty where they
+            are not known.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Splits:
     columns: tuple[Column, ...] = ()
     condition: str | None = None
     has_missing: bool = False
+    factor_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -115,6 +118,22 @@ class Splits:
                 f"The {split} examples of {self.name!r} have no labels, which the condition needs."
             )
         return class_numbers(labels, known, self.classes, split)
+
+    def factors(self, split: str) -> Array:
+        """The numbers of the values of the factors that made the examples of a split, integers [N, F].
+
+        Rows are in the order of `examples(split)`, columns in that of `factor_sizes`.
+
+        Raises:
+            ValueError: For data whose factors are not known, and for a split that does not exist.
+        """
+        factors = self._held(split).factors
+        if factors is None:
+            raise ValueError(
+                f"The factors that made the examples of {self.name!r} are not known. Expected data with known "
+                'factors, such as "dsprites" or "tfds:dsprites".'
+            )
+        return factors
 
     @property
     def steps_per_epoch(self) -> int:
@@ -233,9 +252,7 @@ class Splits:
         Raises:
             ValueError: If the split does not exist or has fewer than `n` examples.
         """
-        if split not in self.stored:
-            raise ValueError(f"Expected a split among {list(self.stored)}. Received: {split!r}.")
-        available = len(self.stored[split])
+        available = len(self._held(split))
         n = available if n is None else n
         if not 1 <= n <= available:
             raise ValueError(
@@ -359,6 +376,9 @@ class Splits:
         if self.columns:
             missing = np.isnan(np.asarray(self.stored["train"].values)).mean()
             rows.append(("columns", f"{len(self.columns)}, {missing:.1%} of the values missing"))
+        if self.factor_sizes:
+            sizes = (f"{name} ({size})" for name, size in self.factor_sizes.items())
+            rows.append(("factors", ", ".join(sizes)))
         return rows
 
     def __repr__(self) -> str:
@@ -379,6 +399,11 @@ class Splits:
             return values
         with tf.device("CPU"):
             return {split: tf.constant(held) for split, held in values.items()}
+
+    def _held(self, split: str) -> Examples:
+        if split not in self.stored:
+            raise ValueError(f"Expected a split among {list(self.stored)}. Received: {split!r}.")
+        return self.stored[split]
 
     def _described(self, split: str) -> str:
         if split not in self.stored:

@@ -11,7 +11,7 @@ from pathlib import Path
 from keras_vae._parts import nearest
 from keras_vae.data.examples import RawData, checked
 from keras_vae.data.records import Records
-from keras_vae.data.sources import arrays, catalogue, images, shards, tables
+from keras_vae.data.sources import arrays, catalogue, images, shards, sprites, tables
 
 __all__ = ["SOURCES", "Source", "absolute", "read"]
 
@@ -43,6 +43,13 @@ SOURCES: tuple[Source, ...] = (
         "the MNIST database that comes with the package",
         catalogue.is_embedded,
         catalogue.read_embedded,
+    ),
+    Source(
+        "dsprites",
+        "shapes drawn from five known factors, 64 x 64 binary pixels; streamed, all 737,280",
+        sprites.is_dsprites,
+        sprites.read_dsprites,
+        stream=sprites.stream_dsprites,
     ),
     Source(
         "tfds:NAME",
@@ -143,7 +150,7 @@ def read(
 def _in_memory(data: RawData) -> RawData:
     """The same data as checked arrays."""
     read = {
-        split: checked(held.values.load(), held.labels, split=split)
+        split: dataclasses.replace(held, values=checked(held.values.load(), split=split).values)
         for split, held in data.sets.items()
         if isinstance(held.values, Records)
     }
@@ -153,8 +160,8 @@ def _in_memory(data: RawData) -> RawData:
 def absolute(source: str | os.PathLike[str]) -> str:
     """The same name for use from any working directory: paths are absolute."""
     name = os.fspath(source)
-    is_path = name and not catalogue.is_embedded(name) and not catalogue.is_tfds(name)
-    return os.path.abspath(name) if is_path and Path(name).exists() else name
+    is_name = catalogue.is_embedded(name) or sprites.is_dsprites(name) or catalogue.is_tfds(name)
+    return os.path.abspath(name) if name and not is_name and Path(name).exists() else name
 
 
 def _unknown(name: str) -> Exception:
@@ -166,7 +173,7 @@ def _unknown(name: str) -> Exception:
             else "a file of another kind"
         )
         return ValueError(f"{name!r} is {what}. {_forms()}")
-    near = nearest(name, ["mnist"])
+    near = nearest(name, ["mnist", "dsprites"])
     if path.parent.is_dir():
         neighbours = [entry.name for entry in path.parent.iterdir()]
         near += [str(path.parent / entry) for entry in nearest(path.name, neighbours)]

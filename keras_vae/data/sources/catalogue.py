@@ -3,6 +3,7 @@
 TensorFlow Datasets is imported when a source needs it.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 _TFDS = "tfds:"
+_FACTOR = "label_"  # features of dsprites, shapes3d and smallnorb: what made the image
 
 
 def is_embedded(source: str) -> bool:
@@ -121,7 +123,7 @@ def _prepared(source: str) -> "tfds.core.DatasetBuilder":
 
 
 def read_builder(builder: "tfds.core.DatasetBuilder", name: str, **defaults: Any) -> RawData:
-    """Reads the image and label features of a prepared builder.
+    """Reads the image and label features of a prepared builder, and factors, `label_...`, where it has them.
 
     Args:
         builder: The builder.
@@ -139,7 +141,13 @@ def read_builder(builder: "tfds.core.DatasetBuilder", name: str, **defaults: Any
     features = _image_features(builder, name)
     has_classes = "label" in features and isinstance(features["label"], tfds.features.ClassLabel)
     config = tfds.ReadConfig(try_autocache=False, skip_prefetch=True)
-    names = ["image", "label"] if has_classes else ["image"]
+    factor_sizes: dict[str, Any] = {
+        name.removeprefix(_FACTOR): feature.num_classes
+        for name, feature in features.items()
+        if name.startswith(_FACTOR) and isinstance(feature, tfds.features.ClassLabel)
+    }
+    factor_names = [_FACTOR + name for name in factor_sizes]
+    names = ["image", *(["label"] if has_classes else []), *factor_names]
     has_random_access = builder.info.file_format is tfds.core.FileFormat.ARRAY_RECORD
 
     def columns(split: str) -> dict[str, Array]:
@@ -155,12 +163,17 @@ def read_builder(builder: "tfds.core.DatasetBuilder", name: str, **defaults: Any
         if split not in builder.info.splits:
             return None
         values = columns(split)
-        return checked(values["image"], values.get("label"), split=split)
+        examples = checked(values["image"], values.get("label"), split=split)
+        if not factor_names:
+            return examples
+        factors = np.stack([values[name] for name in factor_names], axis=1)
+        return dataclasses.replace(examples, factors=factors)
 
     return RawData(
         name=name,
         **{split: read(split) for split in ("train", "validation", "test")},
         class_names=tuple(features["label"].names) if has_classes else None,
+        factor_sizes=factor_sizes,
         **defaults,
     )
 
