@@ -24,6 +24,7 @@ _NEAR = 2**9
 _FAR = 2**12  # points on either side of zero that the prior knows
 _MOST_BITS = 24  # that a number may take from the stack
 _SPARE_BITS = 64  # of the stack's head
+_SHIFTED_BITS = 16  # at once, where bits are made random
 
 _ROWS = 128  # examples in one call of the networks
 _NUMBERS_PER_PASS = 2**24
@@ -45,22 +46,28 @@ class BitsBack:
     name, and hence the rate costs log q(z|x) - log p(z) instead of -log p(z). A mixture prior is
     coded likewise: its component is drawn from p(k|z), then z and k are pushed.
 
+    Bits that were pushed under a p that x or z does not follow quite are not quite random, and z
+    drawn with them does not follow q. So they are shifted by pseudo-random numbers first, which
+    popping takes back.
+
     Both ways call the networks on batches of one shape, since the last bits of their results
     depend on it; a batch holds as many examples as the stack can pay for, and its size is pushed too.
 
     Args:
         model: the model.
         words: what is on the stack, uint32 [W].
+        count: number of examples there.
 
     Raises:
         ValueError: where parts of the model cannot be coded, naming them.
     """
 
-    def __init__(self, model: VAE, words: np.ndarray | None = None):
+    def __init__(self, model: VAE, words: np.ndarray | None = None, count: int = 0):
         constriction = _constriction()
         self.networks, self.prior = _Networks(model), _Components.of(model.prior)
         self._new, self._models = constriction.stream.stack.AnsCoder, constriction.stream.model
         self._stack = self._new(np.zeros(0, np.uint32) if words is None else words)
+        self.count = count
         self._random = np.random.default_rng(0)
         self._bits_each = _MOST_BITS * (model.latent_dim + 1)
         self._size = self._models.Uniform(self.networks.rows)
@@ -78,12 +85,14 @@ class BitsBack:
     def push(self, symbols: np.ndarray) -> None:
         """Pushes examples, numbers of symbols [n, *event]; n is at most `affordable`."""
         self._borrow()
+        self._shift(len(symbols), 1)
         loc, scale = self.networks.posterior(symbols)
         centre = _centre(loc)
         points = centre + self._pop_normal(_NEAR, loc - centre, scale)
         self._push(symbols, self.networks.probabilities(points))
         self._push_latents(points)
         self._stack.encode_reverse(len(symbols) - 1, self._size)
+        self.count += len(symbols)
 
     def pop(self) -> np.ndarray:
         """Pops the examples that were pushed last, together.
@@ -94,6 +103,8 @@ class BitsBack:
         if self._stack.is_empty():
             raise ValueError(OTHER_NUMBERS)
         num_rows = self._stack.decode(self._size) + 1
+        if num_rows > self.count:
+            raise ValueError(OTHER_NUMBERS)
         points = self._pop_latents(num_rows)
         symbols = self._pop(self.networks.probabilities(points))
         symbols = symbols.reshape(num_rows, *self.networks.event_shape)
@@ -102,6 +113,8 @@ class BitsBack:
         if (abs(points - centre) > _NEAR).any():
             raise ValueError(OTHER_NUMBERS)
         self._push_normal(points - centre, _NEAR, loc - centre, scale)
+        self.count -= num_rows
+        self._shift(num_rows, -1)
         return symbols
 
     def _borrow(self) -> None:
@@ -110,6 +123,15 @@ class BitsBack:
         if short > 0:
             words = self._random.integers(1, 2**32, math.ceil(short / 32), dtype=np.uint32)
             self._stack = self._new(np.concatenate([words, self.words]))
+
+    def _shift(self, num_rows: int, sign: int) -> None:
+        """Adds pseudo-random numbers, modulo 2^16, to the bits that z is drawn with, or takes them away."""
+        number = math.ceil(num_rows * self._bits_each / _SHIFTED_BITS)
+        raw = np.random.Philox(key=self.count).random_raw(number)
+        shift = (raw >> (64 - _SHIFTED_BITS)).astype(np.int32)
+        uniform = self._models.Uniform(1 << _SHIFTED_BITS)
+        shifted = self._stack.decode(uniform, number) + sign * shift
+        self._stack.encode_reverse(shifted % (1 << _SHIFTED_BITS), uniform)
 
     def _push_latents(self, points: np.ndarray) -> None:
         prior = self.prior
@@ -247,7 +269,9 @@ class _Components:
             )
         normal = components.distribution
         loc, scale = (
-            np.broadcast_to(np.asarray(each, np.float64) / _STEP, (len(log_weights), prior.latent_dim))
+            np.broadcast_to(
+                np.asarray(each, np.float64) / _STEP, (len(log_weights), prior.latent_dim)
+            )
             for each in (normal.loc, normal.scale)
         )
         log_weights = log_weights - np.logaddexp.reduce(log_weights)
@@ -293,4 +317,6 @@ def _check(model: VAE) -> None:
 
 def _check_finite(network: str, *arrays: np.ndarray) -> None:
     if not all(np.isfinite(array).all() for array in arrays):
-        raise ValueError(f"The {network} gives NaN or infinite values, under which nothing is coded.")
+        raise ValueError(
+            f"The {network} gives NaN or infinite values, under which nothing is coded."
+        )

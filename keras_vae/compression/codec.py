@@ -57,11 +57,9 @@ def compress(model: VAE, x, *, progress: bool = True) -> bytes:
     symbols = _symbols(x, coder.networks.alphabet, name_of(model.likelihood))
     with Progress(disable=not progress) as bar:
         task = bar.add_task("compress", total=len(x))
-        start = 0
-        while start < len(x):
-            batch = symbols[start : start + coder.affordable]
+        while coder.count < len(x):
+            batch = symbols[coder.count : coder.count + coder.affordable]
             coder.push(batch)
-            start += len(batch)
             bar.advance(task, len(batch))
     return Compressed(
         dtype=x.dtype,
@@ -93,16 +91,13 @@ def decompress(model: VAE, data: bytes, *, progress: bool = True) -> np.ndarray:
     found.check_model(model)
     shape = (found.count, *model.event_shape)
     _files.check_fits("The file", math.prod(shape) * found.dtype.itemsize)
-    coder = BitsBack(model, found.words)
-    x, left = np.empty(shape, found.dtype), found.count
+    coder = BitsBack(model, found.words, found.count)
+    x = np.empty(shape, found.dtype)
     with Progress(disable=not progress) as bar:
-        task = bar.add_task("decompress", total=left)
-        while left:
+        task = bar.add_task("decompress", total=len(x))
+        while coder.count:
             symbols = coder.pop()
-            if len(symbols) > left:
-                raise ValueError(OTHER_NUMBERS)
-            x[left - len(symbols) : left] = coder.networks.alphabet[symbols]
-            left -= len(symbols)
+            x[coder.count : coder.count + len(symbols)] = coder.networks.alphabet[symbols]
             bar.advance(task, len(symbols))
     if digest([x.tobytes()]) != found.examples:
         raise ValueError(OTHER_NUMBERS)

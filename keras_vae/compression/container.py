@@ -69,13 +69,21 @@ class Compressed:
             )
         content, checksum = data[:-_DIGEST], data[-_DIGEST:]
         stack = content[_HEADER.size :]
-        if len(content) < _HEADER.size or len(stack) % _WORD.itemsize or digest([content]) != checksum:
+        if (
+            len(content) < _HEADER.size
+            or len(stack) % _WORD.itemsize
+            or digest([content]) != checksum
+        ):
             raise ValueError(
                 f"The file is damaged or cut off: its {len(data):,} bytes do not have the checksum that ends "
                 "them. Nothing can be restored from a part; fetch the file again."
             )
         _, _, name, count, model, examples = _HEADER.unpack(content[: _HEADER.size])
         words = np.frombuffer(stack, _WORD).astype(np.uint32)
+        if count == 0 or words.size == 0 or words[-1] == 0:
+            raise ValueError(
+                "The file is damaged: it says that it holds no example, or holds none."
+            )
         return cls(dtype=_dtype(name), count=count, model=model, examples=examples, words=words)
 
     def check_model(self, model: VAE) -> None:
