@@ -18,6 +18,7 @@ for _group in (  # in the order of --help
     "detecting",
     "restoration",
     "tables",
+    "compressing",
     "exporting",
     "beam",
 ):

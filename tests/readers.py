@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras_vae
 from keras_vae import export
+from keras_vae.compression.container import Compressed
 from keras_vae.data import sources
 from keras_vae.data.builders import _read_checksums
 from keras_vae.data.idx import read_idx
@@ -51,6 +52,7 @@ READERS = {
     "config": _written("config.json")(lambda path: Run(path.parent)),
     "history": _written("history.csv")(_history),
     "state": _written("state.npz")(lambda path: read_state(path.read_bytes())),
+    "compressed": _written("x")(lambda path: Compressed.from_bytes(path.read_bytes())),
     "keras": _written("model.keras")(keras_vae.load_model),
     "tflite": _written("model.tflite")(export.load),
     "export": _written("config.json")(lambda path: export.check(path.parent)),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from test_streams import example, png, write_array_record, write_tfrecord
 
-from keras_vae import data, export, training
+from keras_vae import compression, data, export, training
 
 SECONDS = int(os.environ.get("KERAS_VAE_FUZZ_SECONDS", "10"))
 
@@ -37,6 +37,9 @@ def seeds(images, tmp_path_factory):
     records = [png(image) for image in np.zeros((30, 4, 4, 1), np.uint8)]
     write_tfrecord(folder / "train.tfrecord", [example(image=record) for record in records])
     write_array_record(folder / "train.array_record", records)
+    (folder / "compressed").write_bytes(
+        compression.compress(vae(), np.ones([9, 6]), progress=False)
+    )
     (state,) = (run.path / "state").iterdir()
     return {
         "idx": folder / "idx",
@@ -52,6 +55,7 @@ def seeds(images, tmp_path_factory):
         "config": run.path / "config.json",
         "history": run.path / "history.csv",
         "state": state,
+        "compressed": folder / "compressed",
         "keras": run.model_path,
         "tflite": folder / "export" / "model.tflite",
         "export": folder / "export" / "config.json",

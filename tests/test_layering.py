@@ -18,7 +18,7 @@ LAYERS = (
     {"priors", "networks", "data"},
     {"objectives"},
     {"models"},
-    {"evaluation", "export"},
+    {"evaluation", "export", "compression"},
     {"pictures", "reports", "beam"},
     {"training"},
     {"applications"},

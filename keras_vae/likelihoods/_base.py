@@ -29,6 +29,8 @@ class Likelihood(abc.ABC):
         event_rank: number of trailing axes of x that make up one example.
         support: in words, the values that x may take.
         location_bounds: between which `location` lies.
+        alphabet: the values that an element of x may have, where they are finitely many: what makes
+            log-probabilities code lengths (`compression`).
         visible_within: parameters beyond plus or minus this number are shown, in eight bits, as at
             it; None if there is no such number.
     """
@@ -45,6 +47,11 @@ class Likelihood(abc.ABC):
     @property
     def location_bounds(self) -> tuple[float, float]:
         return -math.inf, math.inf
+
+    @property
+    def alphabet(self) -> tuple[float, ...] | None:
+        """The values that an element of x may have, rising; None where they are not finitely many."""
+        return None
 
     @property
     def visible_within(self) -> float | None:

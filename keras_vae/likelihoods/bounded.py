@@ -48,6 +48,10 @@ class Bernoulli(Likelihood, Configurable):
         return 0.0, 1.0
 
     @property
+    def alphabet(self):
+        return 0.0, 1.0
+
+    @property
     def visible_within(self):
         return 7.0  # sigmoid(7) = 0.999, less than half of 1 / 256 from 1
 
@@ -156,6 +160,10 @@ class Categorical(Likelihood, Configurable):
     @property
     def location_bounds(self):
         return 0.0, self.num_categories - 1.0
+
+    @property
+    def alphabet(self):
+        return tuple(map(float, range(self.num_categories)))
 
     def elementwise(self, params):
         return tfd.Categorical(logits=self._by_category(params), dtype=tf.float32)
