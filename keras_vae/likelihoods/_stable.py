@@ -1,7 +1,7 @@
 """Functions of log-probabilities in float32, of ops that every runtime has.
 
-`tf.nn.softplus` of a large number is infinite in LiteRT, which computes log(1 + exp(x)), and
-`tf.math.lgamma` does not run there.
+`tf.nn.softplus` of a large number is infinite in LiteRT, which computes log(1 + exp(x)),
+`tf.math.log1p` is log(1 + x) there, and `tf.math.lgamma` does not run.
 """
 
 import math
@@ -17,6 +17,16 @@ def softplus(x: tf.Tensor) -> tf.Tensor:
 def log_add_exp(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Log(exp(a) + exp(b)), of finite a and b."""
     return tf.maximum(a, b) + tf.math.log1p(tf.exp(-tf.abs(a - b)))
+
+
+def log1p(x: tf.Tensor) -> tf.Tensor:
+    """Log(1 + x) for x >= 0 to all digits of the result, for what is multiplied by large numbers."""
+    small = tf.minimum(x, 1.0)
+    ratio = small / (2.0 + small)  # log(1 + x) = 2 atanh(x / (2 + x)), at most 1/3
+    square, series = ratio * ratio, tf.zeros_like(ratio)
+    for power in range(13, 0, -2):
+        series = 1.0 / power + square * series
+    return tf.where(x <= 1.0, 2.0 * ratio * series, tf.math.log(1.0 + x))
 
 
 _SHIFT = 3  # from here on the four terms of the series are exact in float32
@@ -40,5 +50,5 @@ def log_rising(base: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """Log gamma(base + x) - log gamma(base) for base > 0 and x >= 0, without their cancellation."""
     y = base + _SHIFT
     below = sum(tf.math.log1p(x / (base + k)) for k in range(_SHIFT))
-    stirling = (y - 0.5) * tf.math.log1p(x / y) + x * tf.math.log(y + x) - x
+    stirling = (y - 0.5) * log1p(x / y) + x * tf.math.log(y + x) - x
     return stirling + _series(y + x) - _series(y) - below

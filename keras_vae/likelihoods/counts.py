@@ -15,7 +15,7 @@ from keras_vae._parts import (
     value_object,
 )
 from keras_vae.likelihoods._base import Likelihood, per_channel
-from keras_vae.likelihoods._stable import log_add_exp, log_gamma, log_rising, softplus
+from keras_vae.likelihoods._stable import log1p, log_add_exp, log_gamma, log_rising, softplus
 
 tfd = tfp.distributions
 
@@ -150,7 +150,7 @@ class NegativeBinomial(_Counts):
     def _log_prob_by_element(self, params, x):
         log_mean, log_r = self._logs(params)
         r, odds = tf.exp(log_r), log_mean - log_r
-        failures = -r * softplus(odds)  # (r / (r + mean))^r
+        failures = -r * log1p(tf.exp(odds))  # the log of (r / (r + mean))^r
         successes = -x * softplus(-odds)
         return log_rising(r, x) - log_gamma(x + 1.0) + failures + successes
 
