@@ -1,7 +1,7 @@
 """Tables: from a data frame to numbers and back, and the likelihood of their columns."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,10 @@ from keras_vae.likelihoods import (
 )
 from keras_vae.likelihoods.mixed import KINDS
 
-_COUNTS = ("count", "zero-inflated-count")
+_COUNTS: dict[str, Callable[[NegativeBinomial], Likelihood]] = {
+    "count": lambda family: family,
+    "zero-inflated-count": lambda family: ZeroInflated(likelihood=family),
+}
 _IDENTIFIER = 100  # categories from which on a column that hardly repeats one is no category
 
 
@@ -283,9 +286,9 @@ def mixed(columns: Sequence[Column], values: Array, family: Any = Normal, **opti
             **options,
         )
         blocks.append((likelihood, real))
-    for kind in _COUNTS:
+    for kind, inflated in _COUNTS.items():
         if counts := places(kind):
-            blocks.append((_of_counts(values[:, counts], kind), counts))
+            blocks.append((inflated(_of_counts(values[:, counts])), counts))
     if binary := places("binary"):
         blocks.append((Bernoulli(), binary))
     blocks += [
@@ -297,15 +300,14 @@ def mixed(columns: Sequence[Column], values: Array, family: Any = Normal, **opti
     )
 
 
-def _of_counts(values: Array, kind: str) -> Likelihood:
+def _of_counts(values: Array) -> NegativeBinomial:
     logs = np.log1p(values.astype(np.float64))
-    stddev = np.nanstd(logs, axis=0)
-    likelihood = NegativeBinomial(
+    stddev: Any = np.nanstd(logs, axis=0)
+    return NegativeBinomial(
         data_mean=np.nanmean(values.astype(np.float64), axis=0),
         log_mean=np.nanmean(logs, axis=0),
-        log_stddev=np.where(stddev > 0, stddev, 1.0),
+        log_stddev=stddev + (stddev == 0),
     )
-    return ZeroInflated(likelihood=likelihood) if kind == "zero-inflated-count" else likelihood
 
 
 def described(columns: Sequence[Column]) -> list[tuple[str, str]]:

@@ -149,8 +149,9 @@ class Beta(Likelihood, Configurable):
             middle of their 256th of (0, 1).
 
     Example:
-        >>> float(Beta().log_prob(tf.zeros([1, 2]), tf.constant([[0.3]]))[0])
-        0.0
+        >>> log_prob = Beta().log_prob(tf.zeros([1, 2]), tf.constant([[0.3]]))
+        >>> round(float(tf.exp(log_prob[0])), 5)
+        1.0
 
     References:
         Smithson and Verkuilen, A better lemon squeezer?, Psychological Methods 11, 2006,

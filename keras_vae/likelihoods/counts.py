@@ -31,9 +31,8 @@ class _Counts(Likelihood, Configurable):
         super().__post_init__()
         per_channel(self, "data_mean", "log_mean", "log_stddev")
         check_finite(name_of(self), log_mean=self.log_mean)
-        for name in ("data_mean", "log_stddev"):
-            for value in np.ravel(getattr(self, name)):
-                check_positive(name_of(self), **{name: float(value)})
+        for mean, stddev in np.broadcast(self.data_mean, self.log_stddev):
+            check_positive(name_of(self), data_mean=float(mean), log_stddev=float(stddev))
 
     @property
     def support(self):
@@ -215,7 +214,9 @@ class ZeroInflated(Likelihood, Configurable):
     def _inner_and_logit(self, params: Any) -> tuple[tf.Tensor, tf.Tensor]:
         params = tf.cast(params, tf.float32)
         channels = params.shape[-1] // self.params_size(1)
-        return tf.split(params, [self.likelihood.params_size(channels), channels], axis=-1)
+        sizes = [self.likelihood.params_size(channels), channels]
+        inner, logit = tf.split(params, sizes, axis=-1)
+        return inner, logit
 
     def elementwise(self, params):
         inner, logit = self._inner_and_logit(params)
