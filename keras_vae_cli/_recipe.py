@@ -25,8 +25,8 @@ ProtocolOption = Annotated[
 ColumnTypeOption = Annotated[
     list[str] | None,
     typer.Option(
-        help="Of a table: NAME=TYPE for a column that is not what it looks like; real, integer, binary, "
-        "categorical or skip. May be repeated."
+        help="Of a table: NAME=TYPE for a column that is not what it looks like; real, integer, count, "
+        "zero-inflated-count, binary, categorical or skip. May be repeated."
     ),
 ]
 ConditionOption = Annotated[
@@ -42,8 +42,9 @@ ActivationOption = Annotated[
 LikelihoodOption = Annotated[
     str | None,
     typer.Option(
-        help="bernoulli, continuous-bernoulli, normal, shared-scale-normal, laplace or student-t or "
-        "categorical; what suits the protocol by default."
+        help="bernoulli, continuous-bernoulli, beta, discretized-logistic, discretized-logistic-mixture, normal, "
+        "shared-scale-normal, optimal-normal, laplace, student-t, categorical, poisson, negative-binomial, "
+        "zero-inflated-poisson or zero-inflated-negative-binomial; what suits the protocol by default."
     ),
 ]
 PriorOption = Annotated[

@@ -33,7 +33,8 @@ from keras_vae.export import (
     saved_model,
     tflite,
 )
-from keras_vae.export.tflite import custom_ops
+from keras_vae.export.endpoints import trace
+from keras_vae.export.tflite import convert, custom_ops
 from keras_vae.noise import as_seed, normals
 
 tfd, tfb = tfp.distributions, tfp.bijectors
@@ -235,6 +236,7 @@ def test_a_score_is_the_elbo_of_its_draw(exported):
         likelihoods.Laplace(scale=0.5),
         likelihoods.StudentT(df=3.0),
         likelihoods.SharedScaleNormal(),
+        likelihoods.NegativeBinomial(),
     ],
     ids=lambda likelihood: type(likelihood).__name__,
 )
@@ -420,6 +422,54 @@ def test_litert_runs_any_number_of_rows(exported, tmp_path):
             np.testing.assert_allclose(
                 encoded["location"], model.embed(data_for(model, size)), atol=1e-6
             )
+
+
+def test_litert_computes_likelihoods_at_any_parameters(tmp_path):
+    """Among them logits whose softplus is infinite there, and gamma functions, which it has not."""
+    counts = likelihoods.NegativeBinomial()
+    families = {
+        "bernoulli": (likelihoods.Bernoulli(), (0.0, 1.0)),
+        "beta": (likelihoods.Beta(), (0.01, 0.9)),
+        "logistic": (likelihoods.DiscretizedLogistic(), (0.0, 0.2, 1.0)),
+        "mixture": (likelihoods.DiscretizedLogistic(num_components=2), (0.0, 0.2, 1.0)),
+        "poisson": (likelihoods.Poisson(), (0.0, 3.0, 500.0)),
+        "negative_binomial": (counts, (0.0, 3.0, 500.0)),
+        "zero_inflated": (likelihoods.ZeroInflated(likelihood=counts), (0.0, 3.0, 500.0)),
+        "optimal_normal": (likelihoods.OptimalNormal(initial_scale=0.5), (-3.0, 0.5)),
+    }
+
+    def values(likelihood):
+        def computed(params, x):
+            log_prob = likelihood.log_prob(params, x)
+            return {"log_prob": log_prob, "location": likelihood.location(params)}
+
+        return computed
+
+    functions = {
+        name: trace(
+            name,
+            values(likelihood),
+            {
+                "params": tf.TensorSpec((None, likelihood.params_size(2)), tf.float32),
+                "x": tf.TensorSpec((None, 2), tf.float32),
+            },
+        )
+        for name, (likelihood, _) in families.items()
+    }
+    (tmp_path / "m.tflite").write_bytes(convert(vae(), functions, None))
+    file = load(tmp_path / "m.tflite")
+    rng = np.random.default_rng(0)
+    for name, (likelihood, support) in families.items():
+        size = likelihood.params_size(2)
+        params = np.concatenate(
+            [rng.normal(scale=scale, size=(20, size)) for scale in (1, 5, 100)]
+            + [np.full((2, size), (1e6, -1e6)[side]) for side in (0, 1)]
+        ).astype(np.float32)
+        x = rng.choice(support, (len(params), 2)).astype(np.float32)
+        found, expected = file(name, params=params, x=x), values(likelihood)(params, x)
+        assert np.isfinite(found["log_prob"]).all(), name
+        for key, value in expected.items():
+            np.testing.assert_allclose(found[key], value, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
 def test_litert_generates_the_same_pictures(exported, tmp_path):

@@ -21,6 +21,7 @@ SCALE = np.exp(0.5 * LOG_VARIANCE)
         (likelihoods.Normal(), BOTH, stats.norm(LOC, SCALE)),
         (likelihoods.Normal(scale=0.3), LOC, stats.norm(LOC, 0.3)),
         (likelihoods.SharedScaleNormal(initial_scale=0.3), LOC, stats.norm(LOC, 0.3)),
+        (likelihoods.OptimalNormal(initial_scale=0.3), LOC, stats.norm(LOC, 0.3)),
         (likelihoods.Laplace(), BOTH, stats.laplace(LOC, SCALE)),
         (likelihoods.Laplace(scale=2.0), LOC, stats.laplace(LOC, 2.0)),
         (likelihoods.StudentT(df=3.0), BOTH, stats.t(3.0, LOC, SCALE)),
@@ -47,6 +48,19 @@ def test_bernoulli_by_hand_at_ordinary_and_extreme_logits():
         -40.0 - np.log1p(np.exp(-1.0)),
     ]
     np.testing.assert_allclose(likelihoods.Bernoulli().log_prob(logits, x), by_hand, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bit", [0.0, 1.0])
+def test_a_bernoulli_is_tfp_s_in_value_and_gradient(bit):
+    """Its own form is one that LiteRT computes at any logit; at 0 the slopes of its parts cancel."""
+    logits = tf.constant([-1e30, -200.0, -88.0, -3.0, -1e-4, 0.0, 0.5, 17.0, 89.0, 1e30])[:, None]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(logits)
+        ours = likelihoods.Bernoulli().log_prob(logits, tf.fill([10, 1], bit))
+        theirs = likelihoods.Bernoulli().distribution(logits).log_prob(tf.fill([10, 1], bit))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-7)
+    slopes = tape.gradient(ours, logits), tape.gradient(theirs, logits)
+    np.testing.assert_allclose(*slopes, rtol=1e-5, atol=1e-7)
 
 
 def test_continuous_bernoulli_is_normalised_and_knows_its_mean():
@@ -103,10 +117,13 @@ def test_k_samples_broadcast_against_one_x():
 ALL = [
     (likelihoods.Normal(), BOTH),
     (likelihoods.SharedScaleNormal(), LOC),
+    (likelihoods.OptimalNormal(), LOC),
     (likelihoods.Laplace(), BOTH),
     (likelihoods.StudentT(), BOTH),
     (likelihoods.Bernoulli(), LOC),
     (likelihoods.ContinuousBernoulli(), LOC),
+    (likelihoods.Beta(squeeze=0.1), BOTH),
+    (likelihoods.DiscretizedLogistic(), BOTH),
     (likelihoods.Categorical(num_categories=2), BOTH),
 ]
 
@@ -179,6 +196,8 @@ def test_categories_start_at_the_data_mean(event_shape):
         (lambda: likelihoods.Laplace(scale=-1.0), "scale.*Laplace"),
         (lambda: likelihoods.StudentT(df=0.0), "df.*StudentT"),
         (lambda: likelihoods.SharedScaleNormal(initial_scale=-2.0), "initial_scale"),
+        (lambda: likelihoods.OptimalNormal(initial_scale=0.0), "initial_scale.*OptimalNormal"),
+        (lambda: likelihoods.OptimalNormal(momentum=1.5), r"momentum.*\[0, 1\].*1.5"),
         (lambda: likelihoods.Categorical(num_categories=1), "num_categories.*at least 2.*1"),
         (lambda: likelihoods.Bernoulli(event_rank=0), "event_rank.*Bernoulli.*at least 1.*0"),
     ],
@@ -193,3 +212,51 @@ def test_a_shared_scale_starts_where_it_is_told_to(scale):
     assert float(likelihoods.SharedScaleNormal(initial_scale=scale).scale) == pytest.approx(
         scale, rel=1e-3
     )
+
+
+LOCS = rng.normal(size=(4, 7, 3)).astype(np.float32)  # of four samples of z
+
+
+@pytest.mark.parametrize("mask", [None, (rng.random(X.shape) < 0.6).astype(np.float32)])
+def test_an_optimal_scale_is_the_batch_s_in_training_and_a_mean_of_batches_after(mask):
+    likelihood = likelihoods.OptimalNormal(initial_scale=3.0, momentum=0.5)
+    x = X if mask is None else np.where(mask == 1, X, np.nan).astype(np.float32)
+    shown = np.broadcast_to(np.ones_like(X) if mask is None else mask, LOCS.shape)
+    squares, num = np.sum(shown * (X - LOCS) ** 2), shown.sum()
+    in_training = likelihood.log_prob(LOCS, x, mask=mask, training=True)
+    of_batch = stats.norm(LOCS, np.sqrt(squares / num)).logpdf(X)
+    np.testing.assert_allclose(in_training, (of_batch * shown).sum(-1), rtol=1e-4)
+    likelihood.log_prob(2.0 * LOCS, x, mask=mask, training=True)
+    doubled = np.sum(shown * (X - 2.0 * LOCS) ** 2)
+    mean = (0.25 * 9.0 + 0.5 * squares + doubled) / (0.25 + 1.5 * num)
+    stored = float(likelihood.scale)
+    assert stored == pytest.approx(np.sqrt(mean), rel=1e-5)
+    evaluated = likelihood.log_prob(LOCS, x, mask=mask)
+    of_stored = stats.norm(LOCS, stored).logpdf(X)
+    np.testing.assert_allclose(evaluated, (of_stored * shown).sum(-1), rtol=1e-4)
+    np.testing.assert_allclose(likelihood.stddev(LOC), np.full_like(LOC, stored), rtol=1e-6)
+    assert float(likelihood.scale) == stored
+
+
+def test_the_gradient_through_an_optimal_scale():
+    """Of a sum over the batch, that of the log of the mean squared error, and that at a fixed scale."""
+    likelihood, loc = likelihoods.OptimalNormal(), tf.constant(LOC)
+    scale = float(np.sqrt(np.mean((X - LOC) ** 2)))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(loc)
+        ours = tf.reduce_sum(likelihood.log_prob(loc, X, training=True))
+        log_error = -0.5 * X.size * tf.math.log(tf.reduce_mean((X - loc) ** 2))
+        fixed = tf.reduce_sum(likelihoods.Normal(scale=scale).log_prob(loc, X))
+    slope = tape.gradient(ours, loc)
+    np.testing.assert_allclose(slope, tape.gradient(log_error, loc), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(slope, tape.gradient(fixed, loc), rtol=1e-3, atol=1e-4)
+
+
+def test_an_optimal_scale_of_nothing_and_of_no_error_is_finite():
+    likelihood, loc = likelihoods.OptimalNormal(), tf.constant(LOC)
+    for mask in (np.zeros_like(X), np.ones_like(X)):
+        with tf.GradientTape() as tape:
+            tape.watch(loc)
+            log_prob = likelihood.log_prob(loc, LOC, mask=mask, training=True)
+        assert np.isfinite(log_prob).all()
+        assert np.isfinite(tape.gradient(log_prob, loc)).all()

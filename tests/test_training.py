@@ -577,6 +577,31 @@ def test_the_likelihood_suits_the_data(tmp_path):
         assert type(model.likelihood).__name__ == expected
 
 
+@pytest.mark.parametrize("name", ["beta", "discretized-logistic-mixture", "zero-inflated-poisson"])
+@pytest.mark.parametrize("protocol", ["grey", "raw"])
+def test_a_likelihood_by_name_takes_the_values_of_the_protocol(name, protocol, tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 1)).astype(np.uint8)
+    np.save(tmp_path / "data.npy", values)
+    recipe = Recipe(
+        data=str(tmp_path / "data.npy"),
+        protocol=protocol,
+        likelihood=name,
+        batch_size=8,
+        hidden=(4,),
+        latent_dim=2,
+    )
+    splits = recipe.load_data()
+    model, x = recipe.build(splits), splits.examples("test")
+    fits = {"beta": "grey", "zero-inflated-poisson": "raw"}.get(name, protocol) == protocol
+    if not fits:
+        with pytest.raises(ValueError, match="is defined for"):
+            model.check_batch(x)
+        return
+    model.check_batch(x)
+    shown = model.show(np.zeros((1, 2)))[0]  # the output bias: the mean, in the data's unit
+    np.testing.assert_allclose(shown, splits.mean, rtol=1e-3)
+
+
 def test_changed_data_are_noticed(recipe, images, tmp_path):
     data = tmp_path / "data.npy"
     data.write_bytes(images.read_bytes())

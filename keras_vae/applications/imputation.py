@@ -279,8 +279,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, VAEEstimator):
         check_known("mechanism", self.mechanism, networks.MECHANISMS)
         if others := [c.name for c in splits.columns if c.kind not in ("real", "integer")]:
             raise ValueError(
-                f"A mechanism takes columns of numbers. Received categories in {', '.join(others)}: leave the "
-                "mechanism out, or say that they are real."
+                f"A mechanism takes real and integer columns. Received categories or counts in "
+                f"{', '.join(others)}: leave the mechanism out, or say that they are real."
             )
         model = NotMIWAE(
             vae.encoder,

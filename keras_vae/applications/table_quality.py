@@ -56,8 +56,8 @@ class QualityReport:
         """Rows of (what, of the synthetic rows, of real rows) for a table."""
         distances = np.array(list(self.marginals.values()))
         worst = max(self.marginals, key=lambda name: self.marginals[name][0])
-        kind = {column.name: column.kind for column in self.columns}.get(self.target or "")
-        score = "R²" if kind in ("real", "integer") else "accuracy"
+        is_number = any(c.name == self.target and not c.categories for c in self.columns)
+        score = "R²" if is_number else "accuracy"
         near = {name: float(np.median(each)) for name, each in self.distances.items()}
         found: list[tuple[str, Any]] = [
             ("distance of marginals, mean", distances.mean(axis=0)),

@@ -1,7 +1,7 @@
 """Tables: from a data frame to numbers and back, and the likelihood of their columns."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,23 @@ import pandas as pd
 
 from keras_vae._parts import check_known, nearest
 from keras_vae.data.examples import Array
-from keras_vae.likelihoods import Bernoulli, Block, Categorical, Column, Likelihood, Mixed, Normal
+from keras_vae.likelihoods import (
+    Bernoulli,
+    Block,
+    Categorical,
+    Column,
+    Likelihood,
+    Mixed,
+    NegativeBinomial,
+    Normal,
+    ZeroInflated,
+)
 from keras_vae.likelihoods.mixed import KINDS
 
+_COUNTS: dict[str, Callable[[NegativeBinomial], Likelihood]] = {
+    "count": lambda family: family,
+    "zero-inflated-count": lambda family: ZeroInflated(likelihood=family),
+}
 _IDENTIFIER = 100  # categories from which on a column that hardly repeats one is no category
 
 
@@ -62,15 +76,16 @@ def infer_columns(
 
     Args:
         frame: The table; missing values are NaN or None.
-        column_types: By name, for columns that are to be something else: "real", "integer",
-            "binary", "categorical", or "skip" for those that are to be left out.
+        column_types: By name, for columns that are to be something else: "real", "integer", "count",
+            "zero-inflated-count", "binary", "categorical", or "skip" for those that are to be left
+            out. A column is a count only if it is said to be.
 
     Returns:
         The columns, in the order of the table.
 
     Raises:
-        ValueError: For unknown names and types, columns without a value, identifiers, dates, and
-            text where numbers are asked for.
+        ValueError: For unknown names and types, columns without a value, identifiers, dates, text
+            where numbers are asked for, and counts that are none.
 
     Example:
     >>> infer_columns(pd.DataFrame({"age": [40.5, None], "sex": ["f", "m"]}))
@@ -107,12 +122,14 @@ def _column(name: str, values: Any, kind: str | None) -> Column:
         )
     if kind is None:
         kind = _kind(observed, is_number)
-    if kind in ("real", "integer"):
+    if kind in ("real", "integer", *_COUNTS):
         if not is_number and not pd.api.types.is_bool_dtype(values):
             raise ValueError(
                 f"The column {name!r} is to be {kind} and holds {observed.iloc[0]!r}. Its type could be "
                 "categorical."
             )
+        if kind in _COUNTS:
+            _check_counts(name, kind, observed.to_numpy(np.float64))
         return Column(name=name, kind=kind)
     categories: Any = _categories(observed)
     if len(categories) < 2:
@@ -126,6 +143,20 @@ def _column(name: str, values: Any, kind: str | None) -> Column:
             "categorical."
         )
     return Column(name=name, kind=kind, categories=categories)
+
+
+def _check_counts(name: str, kind: str, numbers: Array) -> None:
+    unfit = numbers[(numbers < 0) | (numbers != np.floor(numbers))]
+    if unfit.size:
+        raise ValueError(
+            f"The column {name!r} is to be a {kind}, 0, 1, 2, ..., and holds {unfit[0]:g}. Its type could be "
+            "real or integer."
+        )
+    if not numbers.any():
+        raise ValueError(
+            f"The column {name!r} is to be a {kind} and holds zeros only, which say nothing. Leave it out (its "
+            "type: skip)."
+        )
 
 
 def _kind(observed: pd.Series, is_number: bool) -> str:
@@ -221,7 +252,7 @@ def _column_of(numbers: Array, column: Column) -> Any:
     if column.categories:
         categories = np.array(column.categories, object)
         values: Any = categories[np.clip(whole, 0, len(categories) - 1)]
-    elif column.kind == "integer":
+    elif column.kind in ("integer", *_COUNTS):
         values = whole
     else:
         return numbers.astype(np.float64)
@@ -232,6 +263,8 @@ def _column_of(numbers: Array, column: Column) -> Any:
 
 def mixed(columns: Sequence[Column], values: Array, family: Any = Normal, **options: Any) -> Mixed:
     """The likelihood of a table: one per column, real ones standardised by the values given.
+
+    Counts are negative binomial: those of most tables vary by more than a Poisson distribution's.
 
     Args:
         columns: What the columns are.
@@ -253,6 +286,9 @@ def mixed(columns: Sequence[Column], values: Array, family: Any = Normal, **opti
             **options,
         )
         blocks.append((likelihood, real))
+    for kind, inflated in _COUNTS.items():
+        if counts := places(kind):
+            blocks.append((inflated(_of_counts(values[:, counts])), counts))
     if binary := places("binary"):
         blocks.append((Bernoulli(), binary))
     blocks += [
@@ -261,6 +297,16 @@ def mixed(columns: Sequence[Column], values: Array, family: Any = Normal, **opti
     return Mixed(
         blocks=tuple(Block(likelihood=each, indices=tuple(where)) for each, where in blocks),
         columns=tuple(columns),
+    )
+
+
+def _of_counts(values: Array) -> NegativeBinomial:
+    logs = np.log1p(values.astype(np.float64))
+    stddev: Any = np.nanstd(logs, axis=0)
+    return NegativeBinomial(
+        data_mean=np.nanmean(values.astype(np.float64), axis=0),
+        log_mean=np.nanmean(logs, axis=0),
+        log_stddev=stddev + (stddev == 0),
     )
 
 

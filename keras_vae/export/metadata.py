@@ -49,7 +49,8 @@ def description(
     """What `metadata` gives for a file with these functions as its signatures."""
     low, high = vae.likelihood.location_bounds
     bounded = np.isfinite([low, high]).all()
-    values = f"in [{low:g}, {high:g}]" if bounded else "any real number"
+    least = f"at least {low:g}" if np.isfinite(low) else "any real number"
+    values = f"in [{low:g}, {high:g}]" if bounded else least
     pictures = (
         f"an element v is the grey level (or colour) round(255 * (v - {low:g}) / {high - low:g})"
         if bounded

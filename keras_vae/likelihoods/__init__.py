@@ -7,25 +7,34 @@ Log-probabilities are summed over the event, in nats and float32.
 """
 
 from keras_vae.likelihoods._base import Likelihood
-from keras_vae.likelihoods.bounded import Bernoulli, Categorical, ContinuousBernoulli
+from keras_vae.likelihoods.bounded import Bernoulli, Beta, Categorical, ContinuousBernoulli
+from keras_vae.likelihoods.counts import NegativeBinomial, Poisson, ZeroInflated
 from keras_vae.likelihoods.location_scale import (
     Laplace,
     Normal,
+    OptimalNormal,
     SharedScaleNormal,
     StudentT,
 )
 from keras_vae.likelihoods.mixed import Block, Column, Mixed
+from keras_vae.likelihoods.pixels import DiscretizedLogistic
 
 __all__ = [
     "Bernoulli",
+    "Beta",
     "Block",
     "Categorical",
     "Column",
     "ContinuousBernoulli",
+    "DiscretizedLogistic",
     "Laplace",
     "Likelihood",
     "Mixed",
+    "NegativeBinomial",
     "Normal",
+    "OptimalNormal",
+    "Poisson",
     "SharedScaleNormal",
     "StudentT",
+    "ZeroInflated",
 ]

@@ -8,6 +8,7 @@ Log-probabilities are summed over the event, in nats and float32.
 
 import abc
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +17,13 @@ import tensorflow_probability as tfp
 from keras_vae._parts import check_count, name_of
 
 tfd = tfp.distributions
+
+
+def per_channel(part: Any, *names: str) -> None:
+    """Makes fields that are a number, or one per channel, Python's own: a float, or a tuple."""
+    for name in names:
+        value: Any = np.asarray(getattr(part, name), np.float64).tolist()
+        object.__setattr__(part, name, tuple(value) if isinstance(value, list) else value)
 
 
 class Likelihood(abc.ABC):

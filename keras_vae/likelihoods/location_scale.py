@@ -14,13 +14,14 @@ from keras_vae._parts import (
     StatefulPart,
     check_finite,
     check_positive,
+    check_share,
     log_variance_of,
     name_of,
     register,
     scale_of,
     value_object,
 )
-from keras_vae.likelihoods._base import Likelihood
+from keras_vae.likelihoods._base import Likelihood, per_channel
 
 tfd = tfp.distributions
 
@@ -39,9 +40,7 @@ class _LocationScale(Likelihood, Configurable):
         super().__post_init__()
         if self.scale is not None:
             check_positive(name_of(self), scale=self.scale)
-        for name in ("data_mean", "data_stddev"):
-            value: Any = np.asarray(getattr(self, name), np.float64).tolist()
-            object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
+        per_channel(self, "data_mean", "data_stddev")
         check_finite(name_of(self), data_mean=self.data_mean)
         for stddev in np.ravel(self.data_stddev):
             check_positive(name_of(self), data_stddev=float(stddev))
@@ -232,3 +231,112 @@ class SharedScaleNormal(StatefulPart, Likelihood):
             "initial_scale": self.initial_scale,
             "event_rank": self.event_rank,
         }
+
+
+@register
+class OptimalNormal(StatefulPart, Likelihood):
+    """p(x|z) = prod N(x_i; loc_i, scale^2) with the one scale that fits a batch best: sigma-VAE.
+
+        scale^2 = mean over the batch and the elements of (x - loc)^2
+
+    In training the scale is that of the batch (over all replicas, all samples of z, and what a mask
+    shows), and the gradient goes through it: the distortion is size / 2 log(mean squared error) plus
+    a constant. For an `ELBO` the gradient is that of the scale held fixed, since the scale is at its
+    best. It never has to be learned, so it is right from the first step, where `SharedScaleNormal`
+    takes some hundreds; the decoder gives `loc` only.
+
+    Evaluation, generation and exports use a stored scale, a moving average over the training batches
+    of the squared errors, which only training changes. An ELBO in training is thus of another, better
+    fitted, scale than the same batch's in evaluation.
+
+    Args:
+        initial_scale: the stored scale until training begins, in units of x.
+        event_rank: number of trailing axes of one example.
+        momentum: weight of the past in the moving average, per training batch.
+
+    Example:
+        >>> likelihood = OptimalNormal(initial_scale=0.5)
+        >>> x, loc = tf.zeros([4, 6]), tf.fill([4, 6], 2.0)
+        >>> log_prob = likelihood.log_prob(loc, x, training=True)
+        >>> round(float(likelihood.scale), 3)  # one element's weight is that of the initial scale
+        1.963
+
+    References:
+        Rybkin, Daniilidis and Levine, Simple and Effective VAE Training with Calibrated Decoders,
+        2020, arXiv:2006.13202 (section 3.2; equation 6).
+    """
+
+    def __init__(
+        self,
+        initial_scale: float = 1.0,
+        event_rank: int = 1,
+        momentum: float = 0.99,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        log_variance_of(name_of(self), initial_scale=initial_scale)
+        check_share(name_of(self), momentum=momentum)
+        self.initial_scale, self.event_rank, self.momentum = initial_scale, event_rank, momentum
+        self.squared_error = self._stored("squared_error", initial_scale**2)
+        self.num_elements = self._stored("num_elements", 1.0)
+        self.built = True
+
+    def _stored(self, name: str, value: float):
+        return self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(value),
+            trainable=False,
+            name=name,
+            aggregation="only_first_replica",  # all of them have the same
+        )
+
+    @property
+    def scale(self) -> tf.Tensor:
+        """The stored standard deviation, float32 scalar."""
+        return _scale_of_mean(*map(tf.convert_to_tensor, (self.squared_error, self.num_elements)))
+
+    def params_size(self, channels):
+        return channels
+
+    def elementwise(self, params):
+        return tfd.Normal(params, self.scale)
+
+    def log_prob(self, params, x, mask=None, training=False):
+        if not training:
+            return super().log_prob(params, x, mask)
+        loc, x = tf.cast(params, tf.float32), tf.cast(x, tf.float32)
+        observed = tf.broadcast_to(True if mask is None else tf.cast(mask, tf.bool), tf.shape(loc))
+        error = tf.where(observed, tf.where(observed, x, 0.0) - loc, 0.0)
+        num = tf.cast(observed, tf.float32)
+        sums = _over_replicas([tf.reduce_sum(error**2), tf.reduce_sum(num)])
+        for stored, now in zip((self.squared_error, self.num_elements), sums, strict=True):
+            stored.assign(self.momentum * stored + tf.stop_gradient(now))
+        log_prob = num * tfd.Normal(0.0, _scale_of_mean(*sums)).log_prob(error)
+        return tf.reduce_sum(log_prob, axis=list(range(-self.event_rank, 0)))
+
+    def stddev(self, params):
+        return tf.zeros_like(tf.cast(params, tf.float32)) + self.scale
+
+    def params_for_mean(self, mean):
+        return mean
+
+    def get_config(self):
+        return super().get_config() | {
+            "initial_scale": self.initial_scale,
+            "event_rank": self.event_rank,
+            "momentum": self.momentum,
+        }
+
+
+def _scale_of_mean(squared_error: tf.Tensor, num_elements: tf.Tensor) -> tf.Tensor:
+    """The root of a mean square, within the bounds of `scale_of`; 1e-4 at least, to begin with."""
+    mean = squared_error / tf.maximum(num_elements, 1.0)
+    return scale_of(tf.math.log(tf.maximum(mean, 1e-8)))
+
+
+def _over_replicas(values: list[tf.Tensor]) -> list[tf.Tensor]:
+    """The sums over the replicas in training; their gradients go back to all of them."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return values
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)

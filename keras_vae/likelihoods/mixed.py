@@ -10,7 +10,7 @@ from keras_vae.likelihoods._base import Likelihood
 
 tfd, tfb = tfp.distributions, tfp.bijectors
 
-KINDS = ("real", "integer", "binary", "categorical")
+KINDS = ("real", "integer", "count", "zero-inflated-count", "binary", "categorical")
 """What a column may be. An integer is modelled as a real number, and rounded when it is shown."""
 
 
@@ -20,7 +20,7 @@ class Column(Configurable):
 
     Args:
         name: its name in the table.
-        kind: "real", "integer", "binary" or "categorical".
+        kind: "real", "integer", "count", "zero-inflated-count", "binary" or "categorical".
         categories: what the numbers 0, 1, ... of a binary or categorical column stand for: strings,
             numbers or truth values.
     """

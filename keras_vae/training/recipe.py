@@ -38,6 +38,18 @@ def _by_rank(kind: Callable[..., likelihoods.Likelihood]):
     return lambda splits: kind(event_rank=len(splits.shape))
 
 
+def _discretized_logistic(num_components: int):
+    return lambda splits: likelihoods.DiscretizedLogistic(
+        num_components=num_components,
+        event_rank=len(splits.shape),
+        maximum=255.0 if splits.value_range[1] > 1.0 else 1.0,
+    )
+
+
+def _zero_inflated(kind: Callable[..., Any]):
+    return lambda splits: likelihoods.ZeroInflated(likelihood=kind(event_rank=len(splits.shape)))
+
+
 def _elbo(recipe: "Recipe", splits: Splits) -> objectives.ELBO:
     steps_per_epoch = recipe.steps_in_epoch(splits)
     if not recipe.warm_up:
@@ -68,18 +80,30 @@ TABLE = Network(build=networks.table, sizes="hidden", jit_compile=True)
 LIKELIHOODS: dict[str, Callable[[Splits], likelihoods.Likelihood]] = {
     "bernoulli": _by_rank(likelihoods.Bernoulli),
     "continuous-bernoulli": _by_rank(likelihoods.ContinuousBernoulli),
+    "beta": lambda splits: likelihoods.Beta(
+        event_rank=len(splits.shape),
+        # The ends that 8-bit pixels have, in the middle of their 256th.
+        squeeze=0.5 / 256 if splits.protocol == "grey" else 0.0,
+    ),
+    "discretized-logistic": _discretized_logistic(1),
+    "discretized-logistic-mixture": _discretized_logistic(5),
     "normal": _by_rank(likelihoods.Normal),
     "shared-scale-normal": lambda splits: likelihoods.SharedScaleNormal(
         # Adam moves a scale slowly, and one that is too large keeps the decoder from using z.
         initial_scale=0.1 * float(np.ptp(splits.value_range)) or 1.0,
         event_rank=len(splits.shape),
     ),
+    "optimal-normal": _by_rank(likelihoods.OptimalNormal),
     "laplace": _by_rank(likelihoods.Laplace),
     "student-t": _by_rank(likelihoods.StudentT),
     "categorical": lambda splits: likelihoods.Categorical(
         num_categories=max(2, int(splits.extremes[1]) + 1),
         event_rank=len(splits.shape),
     ),
+    "poisson": _by_rank(likelihoods.Poisson),
+    "negative-binomial": _by_rank(likelihoods.NegativeBinomial),
+    "zero-inflated-poisson": _zero_inflated(likelihoods.Poisson),
+    "zero-inflated-negative-binomial": _zero_inflated(likelihoods.NegativeBinomial),
 }
 PRIORS: dict[str, Callable[["Recipe", Splits, keras.Model], priors.Prior]] = {
     "normal": lambda recipe, splits, encoder: priors.StandardNormal(recipe.latent_dim),

@@ -91,11 +91,19 @@ ROWS = {
     priors.NormalMixture: lambda: vae(prior=priors.NormalMixture(LATENT_DIM, num_components=4)),
     priors.VampPrior: vamp,
     likelihoods.Normal: lambda: vae(likelihoods.Normal()),
+    likelihoods.OptimalNormal: lambda: vae(likelihoods.OptimalNormal()),
     likelihoods.SharedScaleNormal: lambda: vae(likelihoods.SharedScaleNormal()),
     likelihoods.Laplace: lambda: vae(likelihoods.Laplace(scale=0.5)),
     likelihoods.StudentT: lambda: vae(likelihoods.StudentT(df=4.0)),
     likelihoods.Bernoulli: lambda: vae(likelihoods.Bernoulli()),
     likelihoods.ContinuousBernoulli: lambda: vae(likelihoods.ContinuousBernoulli()),
+    likelihoods.Beta: lambda: vae(likelihoods.Beta(squeeze=0.1)),
+    likelihoods.DiscretizedLogistic: lambda: vae(likelihoods.DiscretizedLogistic(num_components=2)),
+    likelihoods.Poisson: lambda: vae(likelihoods.Poisson()),
+    likelihoods.NegativeBinomial: lambda: vae(likelihoods.NegativeBinomial(data_mean=2.0)),
+    likelihoods.ZeroInflated: lambda: vae(
+        likelihoods.ZeroInflated(likelihood=likelihoods.NegativeBinomial())
+    ),
     likelihoods.Mixed: lambda: vae(MIXED, networks_of=networks.table(MIXED, LATENT_DIM, hidden=8)),
     likelihoods.Categorical: lambda: vae(likelihoods.Categorical(num_categories=3)),
     objectives.ELBO: lambda: vae(
