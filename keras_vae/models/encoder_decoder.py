@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_vae._parts import check_count, check_known
+from keras_vae._parts import check_count, check_known, name_of
 from keras_vae.models._base import LatentVariableModel
 from keras_vae.models._batches import as_arrays, num_rows
 from keras_vae.models._checks import (
@@ -120,7 +120,7 @@ class EncoderDecoder(LatentVariableModel):
     def infer_from(self, batch, noise) -> tuple[tfd.Distribution, tf.Tensor]:
         """`infer`, its z made of the standard normals given, [..., B, inference_noise_size]."""
         posterior, params = self.now(self.posterior), self.encode(batch)
-        return posterior.distribution(params), posterior.transform(params, noise)
+        return posterior.push_forward(params, noise)
 
     def expected(self, batch, z) -> tf.Tensor:
         """`Likelihood.expected` of p(x|z): what may be averaged over several z [K, B, D]."""
@@ -144,6 +144,9 @@ class EncoderDecoder(LatentVariableModel):
             x: examples [N, *event]; a dict batch for a conditional encoder.
             with_stddev: whether the posterior's standard deviation stands behind the location,
                 [N, 2 latent_dim].
+
+        Raises:
+            ValueError: where the posterior has no standard deviation in closed form.
         """
         posterior = self.now(self.posterior)
 
@@ -152,7 +155,12 @@ class EncoderDecoder(LatentVariableModel):
             location = posterior.location(params)
             if not with_stddev:
                 return location
-            return tf.concat([location, posterior.distribution(params).stddev()], axis=-1)
+            if (stddev := posterior.stddev(params)) is None:
+                raise ValueError(
+                    f"{name_of(posterior)} has no standard deviation in closed form. Embed without it, or choose a "
+                    "posterior that has one, such as Normal or MultivariateNormal."
+                )
+            return tf.concat([location, stddev], axis=-1)
 
         return self._in_chunks(embedded, x, self.encoder_conditions)
 
