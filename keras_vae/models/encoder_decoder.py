@@ -16,7 +16,7 @@ from keras_vae.models._checks import (
     checked_conditions,
     outside_support,
 )
-from keras_vae.models._paths import PATHS
+from keras_vae.models._paths import LEAVES, PATHS
 from keras_vae.networks import call_by_name, labels_of, over_samples, widest_layer
 from keras_vae.noise import as_seed, normals
 from keras_vae.objectives import ELBO, Objective
@@ -244,7 +244,8 @@ class EncoderDecoder(LatentVariableModel):
             path: "linear", the straight line, or "spherical": the direction turns on a great circle
                 at constant speed and the length changes evenly, so that no point is nearer to zero
                 than the nearer of its ends. Under N(0, I) in many dimensions the middle of a line is
-                too short to be a sample; an arc is not.
+                too short to be a sample; an arc is not. Latents on a sphere take the arc, those on a
+                simplex the line.
             **conditions: for a conditional model, one value for all or [N, ...], by input name: what
                 all the points of a way are decoded under.
 
@@ -256,6 +257,12 @@ class EncoderDecoder(LatentVariableModel):
         """
         check_count("interpolate", least=2, steps=steps)
         check_known("path", path, PATHS)
+        if self.prior.support == LEAVES[path]:
+            (other,) = set(PATHS) - {path}
+            raise ValueError(
+                f"The path {path!r} leaves the {self.prior.support} that {name_of(self.prior)} has its density on. "
+                f"Choose the path {other!r}."
+            )
         start, end = (self.embed(self._with_conditions(ends, conditions)) for ends in (a, b))
         if start.shape != end.shape:
             raise ValueError(

@@ -98,4 +98,5 @@ class RelaxedCategorical(Posterior, Configurable):
         shape = tf.concat([tf.shape(gumbel)[:-1], [-1, self.num_categories]], axis=0)
         groups = self._groups(params) + tf.reshape(gumbel, shape)
         z = tf.nn.softmax(groups / tf.maximum(self.temperature, _COLDEST))
-        return tf.reshape(tf.maximum(z, _TINY), tf.shape(gumbel))
+        side_by_side = tf.concat([tf.shape(z)[:-2], [params.shape[-1]]], axis=0)
+        return tf.reshape(tf.maximum(z, _TINY), side_by_side)

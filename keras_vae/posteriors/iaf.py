@@ -67,7 +67,13 @@ class IAF(StatefulPart, Flow):
         check_count(name_of(self), **sizes)
         self._sizes = sizes
         self.steps = [
-            _Step(latent_dim, hidden, context_size, backwards=bool(number % 2))
+            _Step(
+                latent_dim,
+                hidden,
+                context_size,
+                backwards=bool(number % 2),
+                name=f"step_{number}",
+            )
             for number in range(num_steps)
         ]
         self.built = True
@@ -101,8 +107,10 @@ class _Step(StatefulPart):
     alone; the d-th output reads the units of a degree below d.
     """
 
-    def __init__(self, latent_dim: int, hidden: int, context_size: int, *, backwards: bool):
-        super().__init__()
+    def __init__(
+        self, latent_dim: int, hidden: int, context_size: int, *, backwards: bool, name: str
+    ):
+        super().__init__(name=name)
         order = np.arange(1, latent_dim + 1)
         order = order[::-1] if backwards else order
         degree = np.arange(hidden) % latent_dim
