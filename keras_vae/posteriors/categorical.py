@@ -96,7 +96,10 @@ class RelaxedCategorical(Posterior, Configurable):
         exponential = 0.5 * sum(part**2 for part in tf.split(noise, 2, axis=-1))
         gumbel = -tf.math.log(tf.maximum(exponential, _TINY))
         shape = tf.concat([tf.shape(gumbel)[:-1], [-1, self.num_categories]], axis=0)
-        groups = self._groups(params) + tf.reshape(gumbel, shape)
-        z = tf.nn.softmax(groups / tf.maximum(self.temperature, _COLDEST))
-        side_by_side = tf.concat([tf.shape(z)[:-2], [params.shape[-1]]], axis=0)
-        return tf.reshape(tf.maximum(z, _TINY), side_by_side)
+        z = tf.nn.softmax(
+            (self._groups(params) + tf.reshape(gumbel, shape))
+            / tf.maximum(self.temperature, _COLDEST)
+        )
+        z, groups = tf.maximum(z, _TINY), tf.shape(z)
+        size = groups[-2:-1] * self.num_categories
+        return tf.reshape(z, tf.concat([groups[:-2], size], axis=0))

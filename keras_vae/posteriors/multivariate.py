@@ -41,10 +41,10 @@ class MultivariateNormal(Posterior, Configurable):
         dim = int((np.sqrt(9 + 8 * size) - 3) / 2)
         split = [dim, dim, size - 2 * dim]
         loc, log_variance, below = tf.split(tf.cast(params, tf.float32), split, axis=-1)
-        entries = [tf.zeros_like(loc[..., :1]), scale_of(log_variance), below]
-        places = np.zeros((dim, dim), np.int32)
-        places[np.diag_indices(dim)] = 1 + np.arange(dim)
-        places[np.tril_indices(dim, -1)] = 1 + dim + np.arange(size - 2 * dim)
+        entries = [scale_of(log_variance), below, tf.zeros_like(loc)]
+        places = np.full((dim, dim), size - dim)  # of a zero
+        places[np.diag_indices(dim)] = np.arange(dim)
+        places[np.tril_indices(dim, -1)] = np.arange(dim, size - dim)
         return loc, tf.gather(tf.concat(entries, axis=-1), places, axis=-1)
 
     def distribution(self, params):

@@ -49,14 +49,15 @@ class PlanarFlow(Flow, Configurable):
         return (size - self.num_layers) // (2 + 2 * self.num_layers)
 
     def _steps(self, z, params):
-        dim, log_det = z.shape[-1], tf.constant(0.0)
+        dim: Any = z.shape[-1]
+        log_det = tf.constant(0.0)
         for layer in tf.split(params, self.num_layers, axis=-1):
             raw, w, b = tf.split(layer, [dim, dim, 1], axis=-1)
             u = _invertible(raw, w)
             bent = tf.tanh(_dot(w, z) + b)
             z += u * bent
-            log_det += tf.math.log(tf.abs(1.0 + _dot(u, w) * (1.0 - bent**2)))[..., 0]
-        return z, log_det
+            log_det += tf.math.log(tf.abs(1.0 + _dot(u, w) * (1.0 - bent**2)))
+        return z, tf.squeeze(log_det, axis=-1)
 
 
 def _invertible(raw: tf.Tensor, w: tf.Tensor) -> tf.Tensor:

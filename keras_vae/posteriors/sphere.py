@@ -48,23 +48,22 @@ class PowerSpherical(Posterior, Configurable):
         return latent_dim + 1
 
     def _mean_and_concentration(self, params) -> tuple[tf.Tensor, tf.Tensor]:
-        params = tf.cast(params, tf.float32)
-        direction, log_concentration = params[..., :-1], params[..., -1]
-        direction += tf.one_hot(0, direction.shape[-1])
-        concentration = tf.exp(soft_clip(log_concentration, inner=7.0, outer=9.0))
-        return tf.math.l2_normalize(direction, axis=-1), concentration
+        """The mean [..., latent_dim] and the concentration [..., 1]."""
+        direction, log_concentration = tf.split(
+            tf.cast(params, tf.float32), [params.shape[-1] - 1, 1], axis=-1
+        )
+        mean = tf.math.l2_normalize(direction + tf.one_hot(0, direction.shape[-1]), axis=-1)
+        return mean, tf.exp(soft_clip(log_concentration, inner=7.0, outer=9.0))
 
     def distribution(self, params):
-        return tfd.PowerSpherical(*self._mean_and_concentration(params))
+        mean, concentration = self._mean_and_concentration(params)
+        return tfd.PowerSpherical(mean, tf.squeeze(concentration, axis=-1))
 
     def location(self, params):
         return self._mean_and_concentration(params)[0]
 
     def stddev(self, params):
-        mean, concentration = (
-            part if part.shape.rank == params.shape.rank else part[..., tf.newaxis]
-            for part in self._mean_and_concentration(params)
-        )
+        mean, concentration = self._mean_and_concentration(params)
         across = float(mean.shape[-1] - 1)
         total = across + concentration
         of_t = across * (across + 2.0 * concentration) / (total**2 * (total + 1.0))
@@ -76,10 +75,11 @@ class PowerSpherical(Posterior, Configurable):
 
     def transform(self, params, noise):
         mean, concentration = self._mean_and_concentration(params)
+        two, rest = tf.split(noise, [2, -1], axis=-1)
+        uniform = tf.exp(-0.5 * tf.reduce_sum(two**2, axis=-1, keepdims=True))
         half = (mean.shape[-1] - 1) / 2.0
-        uniform = tf.exp(-0.5 * tf.reduce_sum(noise[..., :2] ** 2, axis=-1))
         away = tfd.Beta(half, half + concentration).quantile(uniform)
-        away = tf.clip_by_value(away, _LEAST, _MOST)[..., tf.newaxis]
-        across = noise[..., 2:] - tf.reduce_sum(noise[..., 2:] * mean, -1, keepdims=True) * mean
+        away = tf.clip_by_value(away, _LEAST, _MOST)
+        across = rest - tf.reduce_sum(rest * mean, axis=-1, keepdims=True) * mean
         turn = 2.0 * tf.sqrt(away * (1.0 - away)) * tf.math.l2_normalize(across, axis=-1)
         return tf.math.l2_normalize((1.0 - 2.0 * away) * mean + turn, axis=-1)
