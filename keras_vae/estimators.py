@@ -27,10 +27,16 @@ def kl_divergence(q: tfd.Distribution, p: tfd.Distribution, z: tf.Tensor) -> tf.
     Returns:
         float32 [...], summed over the event, not averaged over anything.
     """
+    if isinstance(q, tfd.MultivariateNormalTriL) and _is_product_of_normals(p):
+        p = tfd.MultivariateNormalDiag(p.mean(), p.stddev())  # the form that TFP pairs with q's
     try:
         return q.kl_divergence(p)
     except NotImplementedError:
         return q.log_prob(z) - p.log_prob(z)
+
+
+def _is_product_of_normals(p: tfd.Distribution) -> bool:
+    return isinstance(p, tfd.Independent) and isinstance(p.distribution, tfd.Normal)
 
 
 def importance_weighted_bound(log_weights: tf.Tensor) -> tf.Tensor:

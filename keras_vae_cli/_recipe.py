@@ -47,8 +47,21 @@ LikelihoodOption = Annotated[
         "zero-inflated-poisson or zero-inflated-negative-binomial; what suits the protocol by default."
     ),
 ]
+PosteriorOption = Annotated[
+    str,
+    typer.Option(
+        help="normal, multivariate-normal, planar-flow, iaf, power-spherical or relaxed-categorical."
+    ),
+]
+CategoriesOption = Annotated[
+    int, typer.Option(min=2, help="Categories of each group of the posterior relaxed-categorical.")
+]
 PriorOption = Annotated[
-    str, typer.Option(help="normal, mixture, vamp or (with a condition) conditional-normal.")
+    str | None,
+    typer.Option(
+        help="normal, mixture, vamp, (with a condition) conditional-normal, hyperspherical-uniform or "
+        "relaxed-categorical; what suits the posterior by default."
+    ),
 ]
 WarmUpOption = Annotated[
     int, typer.Option(min=0, help="Epochs over which the weight of the rate rises from 0.")

@@ -24,6 +24,7 @@ from keras_vae_cli._app import (
 from keras_vae_cli._recipe import (
     ActivationOption,
     BatchSizeOption,
+    CategoriesOption,
     ColumnTypeOption,
     ConditionOption,
     DataOption,
@@ -32,6 +33,7 @@ from keras_vae_cli._recipe import (
     LearningRateOption,
     LikelihoodOption,
     PatienceOption,
+    PosteriorOption,
     PriorOption,
     ProtocolOption,
     StepsPerEpochOption,
@@ -56,7 +58,9 @@ def train(
     activation: ActivationOption = "relu",
     latent_dim: Annotated[int, typer.Option(min=1, help="Size of z.")] = 20,
     likelihood: LikelihoodOption = None,
-    prior: PriorOption = "normal",
+    posterior: PosteriorOption = "normal",
+    num_categories: CategoriesOption = 10,
+    prior: PriorOption = None,
     num_components: Annotated[
         int, typer.Option(min=1, help="Components of the priors mixture and vamp.")
     ] = 50,
@@ -124,6 +128,8 @@ def train(
                 activation=activation,
                 latent_dim=latent_dim,
                 likelihood=likelihood,
+                posterior=posterior,
+                num_categories=num_categories,
                 prior=prior,
                 num_components=num_components,
                 objective=objective,

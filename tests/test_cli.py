@@ -72,10 +72,10 @@ def test_help_answers_without_tensorflow():
 
 
 def test_names_in_the_help_are_those_that_work(cli):
-    from keras_vae.training import LIKELIHOODS, NETWORKS, OBJECTIVES, PRIORS
+    from keras_vae.training import LIKELIHOODS, NETWORKS, OBJECTIVES, POSTERIORS, PRIORS
 
     _, out, _ = cli("train", "--help")
-    for name in (*LIKELIHOODS, *NETWORKS, *PRIORS, *OBJECTIVES):
+    for name in (*LIKELIHOODS, *NETWORKS, *PRIORS, *POSTERIORS, *OBJECTIVES):
         assert name in out
 
 

@@ -3,7 +3,7 @@
 import random
 
 from keras_vae import data
-from keras_vae.training import LIKELIHOODS, NETWORKS, OBJECTIVES, PRIORS
+from keras_vae.training import LIKELIHOODS, NETWORKS, OBJECTIVES, POSTERIORS, PRIORS
 
 NUMBER, FRACTION, NAME, SWITCH = "number", "fraction", "name", "switch"
 COMMANDS = {
@@ -74,7 +74,7 @@ def test_two_hundred_mistakes(cli, images, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "not-a-run").mkdir()
     (tmp_path / "not-a-run" / "notes.txt").write_text("mine")
-    known = {*LIKELIHOODS, *NETWORKS, *PRIORS, *OBJECTIVES, *data.PROTOCOLS}
+    known = {*LIKELIHOODS, *NETWORKS, *PRIORS, *POSTERIORS, *OBJECTIVES, *data.PROTOCOLS}
     assert not known & set(NONSENSE[NAME])
     rng, codes = random.Random(0), []
     for _ in range(200):

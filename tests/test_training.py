@@ -310,6 +310,17 @@ def test_steps_per_execution_divide_the_epoch():
         ({"network": "mpl"}, "Unknown network 'mpl'.*Did you mean 'mlp'.*mlp, conv"),
         ({"likelihood": "bernuli"}, "Unknown likelihood.*Did you mean 'bernoulli'"),
         ({"prior": "vampire"}, "Unknown prior 'vampire'.*normal, mixture"),
+        ({"posterior": "iaff"}, "Unknown posterior 'iaff'.*Did you mean 'iaf'"),
+        (
+            {"posterior": "power-spherical", "prior": "normal"},
+            "PowerSpherical .*'sphere'.* StandardNormal .*'real'",
+        ),
+        ({"posterior": "iaf", "objective": "dreg"}, "DReG .* IAF .*such as ELBO or IWAE"),
+        ({"posterior": "relaxed-categorical"}, "num_categories=10.*latent_dim=3"),
+        (
+            {"num_categories": 3},
+            "num_categories belongs to the posterior relaxed-categorical, not to normal",
+        ),
         ({"objective": "ELBOW"}, "Did you mean 'elbo'"),
         ({"activation": "threshold"}, "Unknown activation 'threshold'"),
         ({"activation": "rellu"}, "Unknown activation 'rellu'.*relu"),
@@ -340,6 +351,24 @@ def test_unfit_recipes_are_refused_before_a_folder_is_made(recipe, tmp_path, cha
     with pytest.raises(ValueError, match=words):
         training.train(dataclasses.replace(recipe, **changes), tmp_path / "run", console=QUIET)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", training.POSTERIORS)
+def test_every_posterior_comes_with_a_prior_that_fits(recipe, name):
+    options: dict = {"num_categories": 3} if name == "relaxed-categorical" else {}
+    chosen = dataclasses.replace(recipe, posterior=name, **options)
+    model = chosen.build(chosen.load_data())
+    assert model.posterior.support == model.prior.support
+    assert Recipe.from_json(json.loads(json.dumps(chosen.to_json()))) == chosen
+
+
+def test_a_vamp_prior_is_made_of_the_posterior_of_the_recipe(recipe):
+    chosen = dataclasses.replace(
+        recipe, posterior="multivariate-normal", prior="vamp", num_components=4
+    )
+    model = chosen.build(chosen.load_data())
+    assert type(model.prior.posterior) is type(model.posterior)
+    assert chosen.chosen_prior == "vamp"
 
 
 def test_folders_of_others_are_left_alone(recipe, run, tmp_path):

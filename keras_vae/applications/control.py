@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from keras_vae._parts import check_count
+from keras_vae._parts import check_count, name_of
 from keras_vae.evaluation import latent_use
 from keras_vae.models import VAE, num_rows
 from keras_vae.models._checks import checked_conditions
@@ -119,6 +119,7 @@ def apply_attribute(
     Returns:
         [N, len(amounts), *event].
     """
+    _need_real(vae, "apply_attribute")
     z, vector = vae.embed(batch), np.asarray(vector, np.float32)
     if vector.shape != z.shape[1:]:
         raise ValueError(
@@ -151,6 +152,7 @@ def traversals(
         Higgins et al., beta-VAE: Learning Basic Visual Concepts with a Constrained Variational
         Framework, ICLR 2017.
     """
+    _need_real(vae, "traversals")
     values = np.linspace(-3, 3, 9) if values is None else np.asarray(values)
     chosen = _largest(vae, batch, dims) if isinstance(dims, int) else np.asarray(dims)
     if chosen.ndim != 1 or not np.isin(chosen, range(vae.latent_dim)).all():
@@ -193,6 +195,14 @@ def pairs(vae: VAE, batch, number: int) -> tuple[Any, Any]:
         )
     first, last = np.transpose(found)
     return _rows(batch, first), _rows(batch, last)
+
+
+def _need_real(vae: VAE, what: str) -> None:
+    if (support := vae.prior.support) != "real":
+        raise ValueError(
+            f"{what} moves single latents, which takes z off the {support} that {name_of(vae.prior)} has its "
+            "density on. Expected a model whose latents are any real numbers; `interpolate` works for this one."
+        )
 
 
 def _largest(vae: VAE, batch, number: int) -> np.ndarray:

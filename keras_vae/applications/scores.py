@@ -221,8 +221,8 @@ def _values(batch) -> tuple[tf.Tensor, tf.Tensor]:
 def _negative_elbo(vae: VAE, batch, params: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
     """The bound of q of these parameters, [B]; its rate in closed form where there is one."""
     posterior = vae.now(vae.posterior)
-    z = posterior.transform(params, noise[:, tf.newaxis])
-    rate = kl_divergence(posterior.distribution(params), vae.prior_over(batch), z)
+    q, z = posterior.push_forward(params, noise[:, tf.newaxis])
+    rate = kl_divergence(q, vae.prior_over(batch), z)
     return tf.reduce_mean(rate - vae.log_likelihood(batch, z), axis=0)
 
 

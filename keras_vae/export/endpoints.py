@@ -149,8 +149,9 @@ def _all_specs(vae: VAE, num_rows: int | None, asked: Iterable[str] = ()) -> Spe
 def _encode(vae: VAE, num_rows: int | None) -> Endpoint:
     def encode(**batch):
         posterior, params = vae.now(vae.posterior), vae.encode(batch)
-        location = posterior.location(params)
-        return {"location": location} | _stddev(posterior.distribution(params))
+        stddev = posterior.stddev(params)
+        scale = {} if stddev is None else {"stddev": stddev}
+        return {"location": posterior.location(params)} | scale
 
     return encode, row_specs(vae, num_rows)[0]
 
@@ -212,14 +213,6 @@ _SEED = {"seed": tf.TensorSpec((2,), tf.int32)}
 def _pair(seed: tf.Tensor) -> tf.Tensor:
     """The seed, which servers give in whatever shape a request has: an error for any but [2]."""
     return tf.reshape(seed, [2])
-
-
-def _stddev(q: tfd.Distribution) -> Outputs:
-    """The standard deviations of q where it knows them; a flow does not."""
-    try:
-        return {"stddev": q.stddev()}
-    except NotImplementedError:
-        return {}
 
 
 def _spec(tensor: keras.KerasTensor, number: int | None) -> tf.TensorSpec:

@@ -52,7 +52,9 @@ def check_parts(vae: "VAE", latent_size: int) -> None:
     if posterior.support != prior.support:
         raise ValueError(
             f"{name_of(posterior)} draws z on the support {posterior.support!r} and {name_of(prior)} has "
-            f"its density on {prior.support!r}. Choose a posterior and a prior on the same support."
+            f"its density on {prior.support!r}. Choose a posterior and a prior on the same support, such as Normal "
+            "with StandardNormal, PowerSpherical with HypersphericalUniform, or RelaxedCategorical with the prior "
+            "RelaxedCategorical."
         )
     if not posterior.reparameterized:
         raise ValueError(

@@ -38,3 +38,5 @@ def arc(a: np.ndarray, b: np.ndarray, shares: np.ndarray) -> np.ndarray:
 
 PATHS = {"linear": line, "spherical": arc}
 """The ways by name."""
+LEAVES = {"linear": "sphere", "spherical": "simplex"}
+"""The support of latents that a way leaves between its ends."""

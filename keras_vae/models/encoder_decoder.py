@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_vae._parts import check_count, check_known
+from keras_vae._parts import check_count, check_known, name_of
 from keras_vae.models._base import LatentVariableModel
 from keras_vae.models._batches import as_arrays, num_rows
 from keras_vae.models._checks import (
@@ -16,7 +16,7 @@ from keras_vae.models._checks import (
     checked_conditions,
     outside_support,
 )
-from keras_vae.models._paths import PATHS
+from keras_vae.models._paths import LEAVES, PATHS
 from keras_vae.networks import call_by_name, labels_of, over_samples, widest_layer
 from keras_vae.noise import as_seed, normals
 from keras_vae.objectives import ELBO, Objective
@@ -120,7 +120,7 @@ class EncoderDecoder(LatentVariableModel):
     def infer_from(self, batch, noise) -> tuple[tfd.Distribution, tf.Tensor]:
         """`infer`, its z made of the standard normals given, [..., B, inference_noise_size]."""
         posterior, params = self.now(self.posterior), self.encode(batch)
-        return posterior.distribution(params), posterior.transform(params, noise)
+        return posterior.push_forward(params, noise)
 
     def expected(self, batch, z) -> tf.Tensor:
         """`Likelihood.expected` of p(x|z): what may be averaged over several z [K, B, D]."""
@@ -144,6 +144,9 @@ class EncoderDecoder(LatentVariableModel):
             x: examples [N, *event]; a dict batch for a conditional encoder.
             with_stddev: whether the posterior's standard deviation stands behind the location,
                 [N, 2 latent_dim].
+
+        Raises:
+            ValueError: where the posterior has no standard deviation in closed form.
         """
         posterior = self.now(self.posterior)
 
@@ -152,7 +155,12 @@ class EncoderDecoder(LatentVariableModel):
             location = posterior.location(params)
             if not with_stddev:
                 return location
-            return tf.concat([location, posterior.distribution(params).stddev()], axis=-1)
+            if (stddev := posterior.stddev(params)) is None:
+                raise ValueError(
+                    f"{name_of(posterior)} has no standard deviation in closed form. Embed without it, or choose a "
+                    "posterior that has one, such as Normal or MultivariateNormal."
+                )
+            return tf.concat([location, stddev], axis=-1)
 
         return self._in_chunks(embedded, x, self.encoder_conditions)
 
@@ -236,7 +244,8 @@ class EncoderDecoder(LatentVariableModel):
             path: "linear", the straight line, or "spherical": the direction turns on a great circle
                 at constant speed and the length changes evenly, so that no point is nearer to zero
                 than the nearer of its ends. Under N(0, I) in many dimensions the middle of a line is
-                too short to be a sample; an arc is not.
+                too short to be a sample; an arc is not. Latents on a sphere take the arc, those on a
+                simplex the line.
             **conditions: for a conditional model, one value for all or [N, ...], by input name: what
                 all the points of a way are decoded under.
 
@@ -248,6 +257,12 @@ class EncoderDecoder(LatentVariableModel):
         """
         check_count("interpolate", least=2, steps=steps)
         check_known("path", path, PATHS)
+        if self.prior.support == LEAVES[path]:
+            (other,) = set(PATHS) - {path}
+            raise ValueError(
+                f"The path {path!r} leaves the {self.prior.support} that {name_of(self.prior)} has its density on. "
+                f"Choose the path {other!r}."
+            )
         start, end = (self.embed(self._with_conditions(ends, conditions)) for ends in (a, b))
         if start.shape != end.shape:
             raise ValueError(

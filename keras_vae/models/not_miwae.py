@@ -133,6 +133,12 @@ class NotMIWAE(EncoderDecoder):
 
     def check(self):
         super().check()
+        if not self.posterior.invertible:
+            raise ValueError(
+                f"{name_of(self)} carries the noise of missing values beside z, and {name_of(self.posterior)} knows "
+                "log q at its own draws alone. Choose a posterior whose density is known everywhere, such as Normal "
+                "or MultivariateNormal."
+            )
         likelihood, missingness, columns = self.likelihood, self.missingness, self.event_shape
         if not likelihood.is_push_forward:
             raise ValueError(

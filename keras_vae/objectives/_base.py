@@ -50,6 +50,16 @@ class Objective(Configurable, abc.ABC):
                     f"{'StandardNormal' if name == 'prior' else 'Normal'}."
                 )
 
+    def need_invertible(self, model: Any) -> None:
+        """Raises `ValueError` for a posterior that knows log q at its own draws alone."""
+        if not (posterior := model.posterior).invertible:
+            raise ValueError(
+                f"{name_of(self)} asks for log q of a posterior that stands still at z that moves, and "
+                f"{name_of(posterior)} knows it at its own draws alone. Choose a posterior whose density is known "
+                "everywhere, such as Normal or MultivariateNormal, or an objective that takes it as it is, such as "
+                "ELBO or IWAE."
+            )
+
     @abc.abstractmethod
     def __call__(
         self, model: "LatentVariableModel", batch, training: bool = False

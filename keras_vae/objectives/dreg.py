@@ -41,3 +41,6 @@ class DReG(Objective):
             "loss": -tf.reduce_mean(bound),
             "negative_elbo": -tf.reduce_mean(paths.log_weights),
         }
+
+    def check(self, model):
+        self.need_invertible(model)

@@ -42,3 +42,6 @@ class PIWAE(Objective):
         bound = tf.stop_gradient(importance_weighted_bound(log_weights))
         bound += paths.surrogate(tf.nn.softmax(log_weights, axis=0), of_encoder, of_encoder)
         return {"loss": -tf.reduce_mean(bound), "negative_elbo": -tf.reduce_mean(log_weights)}
+
+    def check(self, model):
+        self.need_invertible(model)

@@ -30,3 +30,6 @@ class StickingTheLanding(Objective):
         one = tf.ones_like(paths.log_weights)
         elbo = tf.stop_gradient(paths.log_weights[0]) + paths.surrogate(one, one)
         return {"loss": -tf.reduce_mean(elbo), "negative_elbo": -tf.reduce_mean(elbo)}
+
+    def check(self, model):
+        self.need_invertible(model)

@@ -38,19 +38,33 @@ class Posterior(abc.ABC):
     def location(self, params: tf.Tensor) -> tf.Tensor:
         """One representative z, [..., latent_dim], for embeddings and reconstructions."""
 
+    def stddev(self, params: tf.Tensor) -> tf.Tensor | None:
+        """The standard deviation of each latent dimension, [..., latent_dim]; None of a family that has
+        none in closed form.
+        """
+        return None
+
     def draw(
         self, params: tf.Tensor, num_samples: int | None, seed: tf.Tensor
     ) -> tuple[tfd.Distribution, tf.Tensor]:
         """The distribution q and z ~ q: [..., B, latent_dim], or [num_samples, ..., B, latent_dim].
 
-        Pushes `noise.standard_normals` of the seed (int32 [2]) forward. A family whose density needs
-        the very sample that q made (a flow), or that is no push-forward of normals, has its own.
+        Pushes `noise.standard_normals` of the seed (int32 [2]) forward.
         """
-        q = self.distribution(params)
+        latent_dim = int(self.distribution(params).event_shape[-1])
         sample = [] if num_samples is None else [num_samples]
-        size = self.noise_size(int(q.event_shape[-1]))
-        shape = tf.concat([sample, tf.shape(params)[:-1], [size]], axis=0)
-        return q, self.transform(params, standard_normals(seed, tf.cast(shape, tf.int32)))
+        shape = tf.concat([sample, tf.shape(params)[:-1], [self.noise_size(latent_dim)]], axis=0)
+        return self.push_forward(params, standard_normals(seed, tf.cast(shape, tf.int32)))
+
+    def push_forward(
+        self, params: tf.Tensor, noise: tf.Tensor
+    ) -> tuple[tfd.Distribution, tf.Tensor]:
+        """The distribution q, and the z that standard normals become: hand that z to `q.log_prob`
+        untouched.
+
+        A family that is not `invertible` knows log q there and nowhere else.
+        """
+        return self.distribution(params), self.transform(params, noise)
 
     @abc.abstractmethod
     def noise_size(self, latent_dim: int) -> int:

@@ -41,6 +41,9 @@ class Normal(Posterior, Configurable):
     def location(self, params):
         return self._loc_and_scale(params)[0]
 
+    def stddev(self, params):
+        return self._loc_and_scale(params)[1]
+
     def noise_size(self, latent_dim):
         return latent_dim
 

@@ -6,8 +6,18 @@ p(z).
 """
 
 from keras_vae.priors._base import Prior
+from keras_vae.priors.categorical import RelaxedCategorical
 from keras_vae.priors.mixture import NormalMixture
 from keras_vae.priors.normal import ConditionalNormal, StandardNormal
+from keras_vae.priors.sphere import HypersphericalUniform
 from keras_vae.priors.vamp import VampPrior
 
-__all__ = ["ConditionalNormal", "NormalMixture", "Prior", "StandardNormal", "VampPrior"]
+__all__ = [
+    "ConditionalNormal",
+    "HypersphericalUniform",
+    "NormalMixture",
+    "Prior",
+    "RelaxedCategorical",
+    "StandardNormal",
+    "VampPrior",
+]

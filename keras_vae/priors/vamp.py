@@ -51,6 +51,16 @@ class VampPrior(Prior):
         **kwargs,
     ):
         posterior = posterior or Normal()
+        if posterior.support != self.support or not posterior.invertible:
+            raise ValueError(
+                "VampPrior mixes the densities q(z|u) of the posterior at all z, real numbers. Choose a posterior "
+                f"that has them, such as Normal or MultivariateNormal. Received: {name_of(posterior)}, which "
+                + (
+                    "knows log q at its own draws alone."
+                    if posterior.support == self.support
+                    else f"draws z on the support {posterior.support!r}."
+                )
+            )
         if not isinstance(encoder, keras.Model) or len(getattr(encoder, "inputs", ())) != 1:
             raise ValueError(
                 "VampPrior takes the model's encoder, a keras.Model whose only input is x: pseudo-inputs have no "

@@ -2,7 +2,7 @@
 
 from keras_vae.training.logs import LOGS
 from keras_vae.training.loop import resume, train
-from keras_vae.training.recipe import LIKELIHOODS, NETWORKS, OBJECTIVES, PRIORS, Recipe
+from keras_vae.training.recipe import LIKELIHOODS, NETWORKS, OBJECTIVES, POSTERIORS, PRIORS, Recipe
 from keras_vae.training.run import Run, TrainingDiverged
 from keras_vae.training.strategies import STRATEGIES, make_strategy
 
@@ -11,6 +11,7 @@ __all__ = [
     "LOGS",
     "NETWORKS",
     "OBJECTIVES",
+    "POSTERIORS",
     "PRIORS",
     "STRATEGIES",
     "Recipe",

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vae import likelihoods, networks, objectives, priors
+from keras_vae import likelihoods, networks, objectives, posteriors, priors
 from keras_vae._parts import check_count, check_known, check_positive
 from keras_vae.data import CONDITIONS, Splits, load
 from keras_vae.data.splits import steps_per_execution
@@ -105,16 +105,39 @@ LIKELIHOODS: dict[str, Callable[[Splits], likelihoods.Likelihood]] = {
     "zero-inflated-poisson": _zero_inflated(likelihoods.Poisson),
     "zero-inflated-negative-binomial": _zero_inflated(likelihoods.NegativeBinomial),
 }
+POSTERIORS: dict[str, Callable[["Recipe"], posteriors.Posterior]] = {
+    "normal": lambda recipe: posteriors.Normal(),
+    "multivariate-normal": lambda recipe: posteriors.MultivariateNormal(),
+    "planar-flow": lambda recipe: posteriors.PlanarFlow(),
+    "iaf": lambda recipe: posteriors.IAF(recipe.latent_dim),
+    "power-spherical": lambda recipe: posteriors.PowerSpherical(),
+    "relaxed-categorical": lambda recipe: posteriors.RelaxedCategorical(
+        num_categories=recipe.num_categories
+    ),
+}
+SUITED_PRIORS = {
+    "power-spherical": "hyperspherical-uniform",
+    "relaxed-categorical": "relaxed-categorical",
+}
+"""The default prior of posteriors that take another than "normal"."""
 PRIORS: dict[str, Callable[["Recipe", Splits, keras.Model], priors.Prior]] = {
     "normal": lambda recipe, splits, encoder: priors.StandardNormal(recipe.latent_dim),
     "mixture": lambda recipe, splits, encoder: priors.NormalMixture(
         recipe.latent_dim, recipe.num_components, seed=recipe.seed
     ),
     "vamp": lambda recipe, splits, encoder: priors.VampPrior(
-        encoder, pseudo_inputs=splits.examples("train", recipe.num_components)
+        encoder,
+        POSTERIORS[recipe.posterior](recipe),
+        pseudo_inputs=splits.examples("train", recipe.num_components),
     ),
     "conditional-normal": lambda recipe, splits, encoder: priors.ConditionalNormal(
         networks.conditional(splits.conditions, 2 * recipe.latent_dim)
+    ),
+    "hyperspherical-uniform": lambda recipe, splits, encoder: priors.HypersphericalUniform(
+        recipe.latent_dim
+    ),
+    "relaxed-categorical": lambda recipe, splits, encoder: priors.RelaxedCategorical(
+        recipe.latent_dim, recipe.num_categories
     ),
 }
 OBJECTIVES: dict[str, Callable[["Recipe", Splits], objectives.Objective]] = {
@@ -141,6 +164,7 @@ _OWNERS = {
     "warm_up": ("objective", ("elbo",)),
     "num_samples": ("objective", ("iwae", "dreg", "ciwae", "piwae", "multiply-iwae")),
     "num_components": ("prior", ("mixture", "vamp")),
+    "num_categories": ("posterior", ("relaxed-categorical",)),
 }
 """Options that some parts alone read."""
 
@@ -162,7 +186,9 @@ class Recipe:
         latent_dim: size of z.
         likelihood: a name in `LIKELIHOODS`, or in `TABLE_LIKELIHOODS` for a table's real columns;
             None: what suits the data.
-        prior: a name in `PRIORS`.
+        posterior: a name in `POSTERIORS`.
+        num_categories: of a group, of the posterior "relaxed-categorical".
+        prior: a name in `PRIORS`; None: what suits the posterior.
         num_components: of the priors "mixture" and "vamp".
         objective: a name in `OBJECTIVES`.
         num_samples: importance samples K of the objective "iwae" and its like.
@@ -188,7 +214,9 @@ class Recipe:
     activation: str = "relu"
     latent_dim: int = 20
     likelihood: str | None = None
-    prior: str = "normal"
+    posterior: str = "normal"
+    num_categories: int = 10
+    prior: str | None = None
     num_components: int = 50
     objective: str = "elbo"
     num_samples: int = 5
@@ -204,16 +232,24 @@ class Recipe:
 
     def __post_init__(self):
         check_known("network", self.network, NETWORKS)
-        check_known("prior", self.prior, PRIORS)
+        check_known("posterior", self.posterior, POSTERIORS)
+        check_known("prior", self.chosen_prior, PRIORS)
         check_known("objective", self.objective, OBJECTIVES)
         check_known("activation", self.activation, keras_activations())
         if self.likelihood is not None:
             check_known("likelihood", self.likelihood, LIKELIHOODS)
         if self.condition is not None:
             check_known("condition", self.condition, CONDITIONS)
-        elif self.prior == "conditional-normal":
+        elif self.chosen_prior == "conditional-normal":
             raise ValueError("The prior conditional-normal needs a condition: choose one.")
-        counts = ("epochs", "batch_size", "latent_dim", "num_samples", "num_components")
+        counts = (
+            "epochs",
+            "batch_size",
+            "latent_dim",
+            "num_samples",
+            "num_components",
+            "num_categories",
+        )
         check_count("Recipe", **{name: getattr(self, name) for name in counts})
         check_count("Recipe", least=0, warm_up=self.warm_up, seed=self.seed)
         for name in ("patience", "steps_per_epoch"):
@@ -228,11 +264,17 @@ class Recipe:
             )
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         for option, (part, owners) in _OWNERS.items():
-            if getattr(self, part) not in owners and getattr(self, option) != defaults[option]:
+            chosen = self.chosen_prior if part == "prior" else getattr(self, part)
+            if chosen not in owners and getattr(self, option) != defaults[option]:
                 raise ValueError(
-                    f"{option} belongs to the {part} {' or '.join(owners)}, not to {getattr(self, part)}. "
+                    f"{option} belongs to the {part} {' or '.join(owners)}, not to {chosen}. "
                     "Leave it out, or choose one that has it."
                 )
+
+    @property
+    def chosen_prior(self) -> str:
+        """The name of the prior, the posterior's own where none was chosen."""
+        return self.prior or SUITED_PRIORS.get(self.posterior, "normal")
 
     def load_data(self) -> Splits:
         return load(
@@ -264,8 +306,10 @@ class Recipe:
         keras.utils.set_random_seed(self.seed % 2**32)
         steps_per_epoch = self.steps_in_epoch(splits)
         network, likelihood, shape = self._chosen(splits)
+        posterior = POSTERIORS[self.posterior](self)
         encoder, decoder = network.build(
             latent_dim=self.latent_dim,
+            posterior=posterior,
             activation=self.activation,
             likelihood=likelihood,
             conditions=splits.conditions,
@@ -276,7 +320,8 @@ class Recipe:
             encoder,
             decoder,
             likelihood=likelihood,
-            prior=PRIORS[self.prior](self, splits, encoder),
+            posterior=posterior,
+            prior=PRIORS[self.chosen_prior](self, splits, encoder),
             objective=OBJECTIVES[self.objective](self, splits),
             seed=self.seed,
         )

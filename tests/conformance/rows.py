@@ -65,6 +65,17 @@ def vamp() -> VAE:
     return vae(prior=prior, networks_of=(encoder, decoder))
 
 
+def spherical() -> VAE:
+    prior = priors.HypersphericalUniform(LATENT_DIM)
+    return vae(posterior=posteriors.PowerSpherical(), prior=prior)
+
+
+def relaxed() -> VAE:
+    cooling = keras.optimizers.schedules.PolynomialDecay(1.0, 9, 0.5)
+    posterior = posteriors.RelaxedCategorical(num_categories=LATENT_DIM, temperature=cooling)
+    return vae(posterior=posterior, prior=priors.RelaxedCategorical(LATENT_DIM, LATENT_DIM))
+
+
 def data_for(model: VAE | NotMIWAE, num_examples: int) -> np.ndarray | dict[str, np.ndarray]:
     """Data inside the support of the model's likelihood."""
     rng = np.random.default_rng(0)
@@ -84,12 +95,21 @@ ROWS = {
     NotMIWAE: not_miwae,
     Sampling: vae,
     posteriors.Normal: lambda: vae(posterior=posteriors.Normal()),
+    posteriors.MultivariateNormal: lambda: vae(posterior=posteriors.MultivariateNormal()),
+    posteriors.PlanarFlow: lambda: vae(posterior=posteriors.PlanarFlow(num_layers=2)),
+    posteriors.IAF: lambda: vae(
+        posterior=posteriors.IAF(LATENT_DIM, num_steps=2, hidden=8, context_size=4)
+    ),
+    posteriors.PowerSpherical: spherical,
+    posteriors.RelaxedCategorical: relaxed,
     priors.StandardNormal: lambda: vae(prior=priors.StandardNormal(LATENT_DIM)),
     priors.ConditionalNormal: lambda: vae(
         prior=priors.ConditionalNormal(networks.conditional({"label": 3}, 2 * LATENT_DIM, hidden=4))
     ),
     priors.NormalMixture: lambda: vae(prior=priors.NormalMixture(LATENT_DIM, num_components=4)),
     priors.VampPrior: vamp,
+    priors.HypersphericalUniform: spherical,
+    priors.RelaxedCategorical: relaxed,
     likelihoods.Normal: lambda: vae(likelihoods.Normal()),
     likelihoods.OptimalNormal: lambda: vae(likelihoods.OptimalNormal()),
     likelihoods.SharedScaleNormal: lambda: vae(likelihoods.SharedScaleNormal()),
