@@ -14,6 +14,7 @@ if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
     )
 
 from keras_vae import (
+    aggregate,
     data,
     estimators,
     evaluation,
@@ -34,6 +35,7 @@ __all__ = [
     "VAE",
     "LatentVariableModel",
     "Sampling",
+    "aggregate",
     "data",
     "estimators",
     "evaluation",

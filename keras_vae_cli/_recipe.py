@@ -47,7 +47,10 @@ LikelihoodOption = Annotated[
     ),
 ]
 PriorOption = Annotated[
-    str, typer.Option(help="normal, mixture, vamp or (with a condition) conditional-normal.")
+    str,
+    typer.Option(
+        help="normal, mixture, vamp, real-nvp, maf or (with a condition) conditional-normal."
+    ),
 ]
 WarmUpOption = Annotated[
     int, typer.Option(min=0, help="Epochs over which the weight of the rate rises from 0.")

@@ -18,7 +18,7 @@ LAYERS = (
     {"priors", "networks", "data"},
     {"objectives"},
     {"models"},
-    {"evaluation", "export"},
+    {"aggregate", "evaluation", "export"},
     {"pictures", "reports", "beam"},
     {"training"},
     {"applications"},

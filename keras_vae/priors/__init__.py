@@ -6,8 +6,21 @@ p(z).
 """
 
 from keras_vae.priors._base import Prior
-from keras_vae.priors.mixture import NormalMixture
+from keras_vae.priors.flow import MAF, FlowPrior, RealNVP
+from keras_vae.priors.mixture import MultivariateNormalMixture, NormalMixture
 from keras_vae.priors.normal import ConditionalNormal, StandardNormal
+from keras_vae.priors.two_stage import TwoStage
 from keras_vae.priors.vamp import VampPrior
 
-__all__ = ["ConditionalNormal", "NormalMixture", "Prior", "StandardNormal", "VampPrior"]
+__all__ = [
+    "MAF",
+    "ConditionalNormal",
+    "FlowPrior",
+    "MultivariateNormalMixture",
+    "NormalMixture",
+    "Prior",
+    "RealNVP",
+    "StandardNormal",
+    "TwoStage",
+    "VampPrior",
+]
