@@ -106,7 +106,7 @@ def test_a_vamp_prior_by_name(cli, images, tmp_path):
     words = ("train", "--data", images, "--epochs", 1, "--batch-size", 16, "--hidden", 4)
     words = (*words, "--latent-dim", 2, "--no-jit", "--prior", "vamp", "--output", tmp_path / "run")
     code, _, err = cli(*words, "--num-components", 400)
-    assert code == 2
+    assert code == 1
     assert "400 pseudo-inputs" in err
     code, _, err = cli(*words, "--num-components", 3)
     assert code == 0, err
@@ -134,7 +134,7 @@ def test_a_flow_is_inverted_and_its_determinant_is_that_of_autodiff(cls, hidden)
     with tf.GradientTape() as tape:
         tape.watch(noise)
         z = prior.transform(noise)
-    jacobian = tape.batch_jacobian(z, noise, experimental_use_pfor=False)
+    jacobian = tape.batch_jacobian(z, noise)
     assert np.abs(z - noise).max() > 0.5
     copy = tf.identity(z)  # TFP remembers where z itself came from
     np.testing.assert_allclose(prior.bijector().inverse(copy), noise, atol=2e-5)
@@ -178,11 +178,11 @@ def test_a_flow_is_the_chain_of_tfps_own_bijectors(cls):
 @pytest.mark.parametrize(("number", "order"), [(0, [0, 1, 2, 3]), (1, [3, 2, 1, 0])])
 def test_a_block_of_maf_reads_all_dimensions_before_and_no_other(number, order):
     prior = perturbed(priors.MAF(4, num_blocks=2, hidden=(16, 16)))
-    z = tf.random.normal([1, 4])
+    z = tf.random.normal([20, 4])  # of many relus, some are off at any one point
     with tf.GradientTape() as tape:
         tape.watch(z)
         shift, _ = prior._shift_and_log_scale(number, z)
-    depends = tape.batch_jacobian(shift, z, experimental_use_pfor=False).numpy()[0] != 0
+    depends = (tape.batch_jacobian(shift, z).numpy() != 0).any(axis=0)
     np.testing.assert_array_equal(depends[np.ix_(order, order)], np.tri(4, k=-1, dtype=bool))
 
 
@@ -329,7 +329,8 @@ def banana(num_examples, seed=0):
     likelihood = likelihoods.Normal(scale=0.1)
     encoder, decoder = networks.mlp(2, 2, hidden=(), likelihood=likelihood)
     kernel = np.concatenate([np.eye(2), np.zeros((2, 2))], axis=1)
-    encoder.layers[-1].set_weights([kernel, [0.0, 0.0, -30.0, 2.0 * np.log(0.3)]])
+    bias = np.array([0.0, 0.0, -30.0, 2.0 * np.log(0.3)])
+    encoder.layers[-1].set_weights([kernel, bias])
     decoder.layers[-1].set_weights([np.eye(2), np.zeros(2)])
     return VAE(encoder, decoder, likelihood=likelihood), x
 
@@ -402,8 +403,13 @@ def test_a_fitted_second_stage_beats_the_standard_normal():
 
 def test_fits_are_functions_of_the_seed():
     vae, x = banana(100)
-    flows = [aggregate.fit_flow(vae, x, epochs=1, seed=2, progress=False) for _ in range(2)]
-    for a, b in zip(*(flow.get_weights() for flow in flows), strict=True):
+    weights = [
+        aggregate.fit_flow(
+            vae, x, priors.RealNVP(2, num_blocks=1, hidden=4), epochs=1, seed=2, progress=False
+        ).get_weights()
+        for _ in range(2)
+    ]
+    for a, b in zip(*weights, strict=True):
         np.testing.assert_array_equal(a, b)
 
 

@@ -1,5 +1,5 @@
 import dataclasses
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
@@ -60,7 +60,7 @@ class Aggregate:
             )
         return cls(posterior=posterior, params=params, latent_dim=vae.latent_dim)
 
-    def draw(self, num_draws: int = 1, seed=0) -> np.ndarray:
+    def draw(self, num_draws: int = 1, seed: Any = 0) -> np.ndarray:
         """Z ~ q(z|x_n), `num_draws` times for every example: [num_draws N, latent_dim]."""
         check_count("Aggregate.draw", num_draws=num_draws)
         params, key = tf.constant(self.params), as_seed(seed)

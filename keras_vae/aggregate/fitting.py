@@ -194,7 +194,7 @@ def _second_stage(z: np.ndarray, seed: int) -> VAE:
         data_mean=z.mean(axis=0), data_stddev=np.maximum(z.std(axis=0), 1e-6)
     )
     columns = likelihoods.Mixed(
-        blocks=[likelihoods.Block(likelihood=normal, indices=range(latent_dim))]
+        blocks=(likelihoods.Block(likelihood=normal, indices=tuple(range(latent_dim))),)
     )
     return VAE(
         *networks.table(columns, latent_dim, hidden=(256, 256)), likelihood=columns, seed=seed

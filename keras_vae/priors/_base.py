@@ -94,5 +94,6 @@ class PushForward(tfd.Distribution):
         return tf.reshape(of_rows, tf.shape(z)[:-1])
 
     def _sample_n(self, n, seed=None):
-        noise = tf.random.stateless_normal([n, self._prior.noise_size], seed)
+        word = tfp.random.sanitize_seed(seed)
+        noise = tf.random.stateless_normal([n, self._prior.noise_size], word)
         return self._prior.transform(noise)

@@ -1,5 +1,6 @@
 import abc
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -91,7 +92,7 @@ class FlowPrior(Prior, abc.ABC):
     def transform(self, noise, batch=None):
         return self.bijector().forward(noise)
 
-    def _initializer(self, number: int, layer: int) -> keras.Initializer:
+    def _initializer(self, number: int, layer: int) -> Any:
         words = np.random.SeedSequence([self.seed, number, layer]).generate_state(1)
         return keras.initializers.GlorotUniform(seed=int(words[0]))
 
@@ -208,7 +209,7 @@ class _Block(tfb.Bijector):
     ):
         super().__init__(forward_min_event_ndims=1, parameters=dict(locals()))
         self._parameters_of, self._num_passes = parameters_of, num_passes
-        self._last: tuple[tf.Tensor | None, ...] = (None, None, None)
+        self._last: tuple[Any, Any, Any] = None, None, None
 
     def _shift_and_log_scale(self, z):
         if self._last[0] is not z:
@@ -241,4 +242,4 @@ class MaskedDense(keras.layers.Dense):
 
     def call(self, inputs, training=None):
         kernel = tf.convert_to_tensor(self.kernel) * self.connections
-        return self.activation(tf.matmul(inputs, kernel) + self.bias)
+        return self.activation(tf.matmul(inputs, kernel) + tf.convert_to_tensor(self.bias))

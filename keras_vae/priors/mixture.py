@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import keras
 import numpy as np
@@ -96,7 +97,7 @@ class MultivariateNormalMixture(Prior):
         def identities(shape, dtype):
             return tf.eye(latent_dim, batch_shape=shape[:1], dtype=dtype)
 
-        def fixed(name, *shape, initializer="zeros"):
+        def fixed(name: str, *shape: int, initializer: Any = "zeros"):
             shape = (num_components, *shape)
             return self.add_weight(shape=shape, initializer=initializer, trainable=False, name=name)
 
