@@ -390,7 +390,7 @@ def test_a_fitted_second_stage_beats_the_standard_normal():
     settings = {"learning_rate": 5e-3, "progress": False, "seed": 1}
     prior = aggregate.fit_two_stage(vae, x, epochs=12, **settings)
     behind, standard = nats_behind_the_law(prior, vae)
-    assert behind < standard - 0.7
+    assert behind < standard - 0.5
     moments = np.cov(prior.sample(4000, seed=3).numpy().T)
     np.testing.assert_allclose(moments, [[1.0, 0.0], [0.0, 2.09]], atol=0.5)
     model = vae.with_prior(prior)
