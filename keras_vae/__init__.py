@@ -14,6 +14,7 @@ if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
     )
 
 from keras_vae import (
+    aggregate,
     compression,
     data,
     estimators,
@@ -35,6 +36,7 @@ __all__ = [
     "VAE",
     "LatentVariableModel",
     "Sampling",
+    "aggregate",
     "compression",
     "data",
     "estimators",

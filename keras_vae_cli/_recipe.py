@@ -59,7 +59,7 @@ CategoriesOption = Annotated[
 PriorOption = Annotated[
     str | None,
     typer.Option(
-        help="normal, mixture, vamp, (with a condition) conditional-normal, hyperspherical-uniform or "
+        help="normal, mixture, vamp, real-nvp, maf, (with a condition) conditional-normal, hyperspherical-uniform or "
         "relaxed-categorical; what suits the posterior by default."
     ),
 ]

@@ -18,7 +18,7 @@ LAYERS = (
     {"priors", "networks", "data"},
     {"objectives"},
     {"models"},
-    {"evaluation", "export", "compression"},
+    {"aggregate", "evaluation", "export", "compression"},
     {"pictures", "reports", "beam"},
     {"training"},
     {"applications"},

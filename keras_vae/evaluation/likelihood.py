@@ -25,12 +25,15 @@ class LogLikelihood:
             expectation that rises with k, so two values are comparable at one k only.
         num_dimensions: number of elements of x in one example.
         monte_carlo_error: standard error of `mean` that comes from k being finite, nats.
+        is_exact: whether the prior's density is its own; under `priors.TwoStage` it is a bound, and so
+            is then, however large k is, this estimate.
     """
 
     per_example: np.ndarray
     num_samples: int
     num_dimensions: int
     monte_carlo_error: float
+    is_exact: bool = True
 
     @property
     def num_examples(self) -> int:
@@ -58,10 +61,13 @@ class LogLikelihood:
         return self.standard_error / (math.log(2.0) * self.num_dimensions)
 
     def __str__(self):
+        relation, note = (
+            ("=", "") if self.is_exact else (">=", ", a bound: the prior's density is one")
+        )
         return (
-            f"log p(x) = {self.mean:.2f} +- {self.standard_error:.2f} nats = {self.bits_per_dim:.4f} +- "
+            f"log p(x) {relation} {self.mean:.2f} +- {self.standard_error:.2f} nats = {self.bits_per_dim:.4f} +- "
             f"{self.bits_per_dim_standard_error:.4f} bits/dim (k={self.num_samples}, {self.num_examples:,} "
-            f"examples, Monte Carlo error {self.monte_carlo_error:.3f} nats)"
+            f"examples, Monte Carlo error {self.monte_carlo_error:.3f} nats{note})"
         )
 
 
@@ -143,6 +149,7 @@ def log_likelihood(
         num_samples=num_samples,
         num_dimensions=num_dimensions,
         monte_carlo_error=float(np.sqrt(np.sum(np.concatenate(variances))) / len(per_example)),
+        is_exact=model.prior.is_exact,
     )
 
 

@@ -17,7 +17,7 @@ _ASSETS = "assets/"
 _LARGEST_TEXT = 2**24  # bytes of config.json
 _MOST_SHRUNK = 20  # times that compression makes an entry smaller; weights hardly shrink at all
 _LARGEST_EXAMPLE = 2**28  # elements of one input
-_SIZES = ("units", "filters", "input_dim", "output_dim", "num_components")
+_SIZES = ("units", "filters", "input_dim", "output_dim", "num_components", "hidden")
 _TRUSTED = ("keras", "keras_vae", "builtins")
 
 
@@ -139,8 +139,10 @@ def _check_config(config: Any, dimensions: set[int]) -> None:
         if any(isinstance(settings.get(key), str) for key in ("vocabulary", "idf_weights")):
             raise ValueError(f"the layer {name} would read a file of this machine")
         for key in _SIZES:
-            size = settings.get(key)
-            if isinstance(size, int) and size not in dimensions:
+            given = settings.get(key)
+            for size in given if isinstance(given, list) else [given]:
+                if not isinstance(size, int) or size in dimensions:
+                    continue
                 raise ValueError(
                     f"the layer {name} has {key}={size:,}, and no weights of that size"
                 )

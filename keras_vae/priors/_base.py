@@ -1,4 +1,5 @@
 import abc
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
@@ -19,11 +20,13 @@ class Prior(StatefulPart, abc.ABC):
         noise_size: number of standard normals that one sample takes.
         support: where z lives: "real", "sphere", "simplex" or "codes"; it must be the posterior's.
         factorized: whether p is a product over latent dimensions.
+        is_exact: whether the density of `distribution` is p's own, and not a bound on it.
         network: what reads the conditions of a conditional prior p(z|c), or None.
     """
 
     support: ClassVar[str] = "real"
     factorized: ClassVar[bool] = False
+    is_exact: ClassVar[bool] = True
     network: keras.Model | None = None
 
     def __init__(self, latent_dim: int, **kwargs):
@@ -58,3 +61,39 @@ class Prior(StatefulPart, abc.ABC):
 
     def get_config(self):
         return super().get_config() | {"latent_dim": self.latent_dim}
+
+
+class PushForward(tfd.Distribution):
+    """A prior as a distribution where TFP has none: its density, and the draws of its `transform`.
+
+    Args:
+        prior: what it is the distribution of.
+        log_prob: its density, z [N, latent_dim] -> [N] in nats.
+    """
+
+    def __init__(self, prior: Prior, log_prob: Callable[[tf.Tensor], tf.Tensor]):
+        parameters = dict(locals())
+        super().__init__(
+            dtype=tf.float32,
+            reparameterization_type=tfd.NOT_REPARAMETERIZED,
+            validate_args=False,
+            allow_nan_stats=False,
+            parameters=parameters,
+            name=name_of(prior),
+        )
+        self._prior, self._log_density = prior, log_prob
+
+    def _batch_shape(self):
+        return tf.TensorShape([])
+
+    def _event_shape(self):
+        return tf.TensorShape([self._prior.latent_dim])
+
+    def _log_prob(self, z):
+        of_rows = self._log_density(tf.reshape(z, [-1, self._prior.latent_dim]))
+        return tf.reshape(of_rows, tf.shape(z)[:-1])
+
+    def _sample_n(self, n, seed=None):
+        word = tfp.random.sanitize_seed(seed)
+        noise = tf.random.stateless_normal([n, self._prior.noise_size], word)
+        return self._prior.transform(noise)

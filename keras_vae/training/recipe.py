@@ -50,6 +50,18 @@ def _zero_inflated(kind: Callable[..., Any]):
     return lambda splits: likelihoods.ZeroInflated(likelihood=kind(event_rank=len(splits.shape)))
 
 
+def _vamp(recipe: "Recipe", splits: Splits, encoder: keras.Model) -> priors.VampPrior:
+    if recipe.num_components > splits.num_train:
+        raise ValueError(
+            f"The prior vamp takes its {recipe.num_components:,} pseudo-inputs from the training examples, of "
+            f"which there are {splits.num_train:,}. Choose as many components or fewer."
+        )
+    pseudo_inputs = splits.examples("train", recipe.num_components)
+    return priors.VampPrior(
+        encoder, POSTERIORS[recipe.posterior](recipe), pseudo_inputs=pseudo_inputs
+    )
+
+
 def _elbo(recipe: "Recipe", splits: Splits) -> objectives.ELBO:
     steps_per_epoch = recipe.steps_in_epoch(splits)
     if not recipe.warm_up:
@@ -125,11 +137,9 @@ PRIORS: dict[str, Callable[["Recipe", Splits, keras.Model], priors.Prior]] = {
     "mixture": lambda recipe, splits, encoder: priors.NormalMixture(
         recipe.latent_dim, recipe.num_components, seed=recipe.seed
     ),
-    "vamp": lambda recipe, splits, encoder: priors.VampPrior(
-        encoder,
-        POSTERIORS[recipe.posterior](recipe),
-        pseudo_inputs=splits.examples("train", recipe.num_components),
-    ),
+    "vamp": _vamp,
+    "real-nvp": lambda recipe, splits, encoder: priors.RealNVP(recipe.latent_dim, seed=recipe.seed),
+    "maf": lambda recipe, splits, encoder: priors.MAF(recipe.latent_dim, seed=recipe.seed),
     "conditional-normal": lambda recipe, splits, encoder: priors.ConditionalNormal(
         networks.conditional(splits.conditions, 2 * recipe.latent_dim)
     ),

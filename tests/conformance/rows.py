@@ -76,6 +76,12 @@ def relaxed() -> VAE:
     return vae(posterior=posterior, prior=priors.RelaxedCategorical(LATENT_DIM, LATENT_DIM))
 
 
+def two_stage() -> VAE:
+    normal = likelihoods.Normal()
+    second = vae(normal, networks_of=networks.mlp(LATENT_DIM, 2, hidden=4, likelihood=normal))
+    return vae(prior=priors.TwoStage(second, num_samples=2))
+
+
 def data_for(model: VAE | NotMIWAE, num_examples: int) -> np.ndarray | dict[str, np.ndarray]:
     """Data inside the support of the model's likelihood."""
     rng = np.random.default_rng(0)
@@ -110,6 +116,12 @@ ROWS = {
     priors.VampPrior: vamp,
     priors.HypersphericalUniform: spherical,
     priors.RelaxedCategorical: relaxed,
+    priors.RealNVP: lambda: vae(prior=priors.RealNVP(LATENT_DIM, num_blocks=2, hidden=4)),
+    priors.MAF: lambda: vae(prior=priors.MAF(LATENT_DIM, num_blocks=2, hidden=4)),
+    priors.MultivariateNormalMixture: lambda: vae(
+        prior=priors.MultivariateNormalMixture(LATENT_DIM, num_components=2)
+    ),
+    priors.TwoStage: two_stage,
     likelihoods.Normal: lambda: vae(likelihoods.Normal()),
     likelihoods.OptimalNormal: lambda: vae(likelihoods.OptimalNormal()),
     likelihoods.SharedScaleNormal: lambda: vae(likelihoods.SharedScaleNormal()),
