@@ -63,8 +63,8 @@ def train(
     objective: Annotated[
         str,
         typer.Option(
-            help="elbo, iwae, dreg, ciwae, piwae, multiply-iwae, sticking-the-landing, capacity, beta-tc, dip or "
-            "info."
+            help="elbo, iwae, dreg, ciwae, piwae, multiply-iwae, sticking-the-landing, capacity, beta-tc, factor, "
+            "dip, info, adversarial (AAE, WAE-GAN), rae or structural-similarity."
         ),
     ] = "elbo",
     num_samples: Annotated[
@@ -72,7 +72,10 @@ def train(
     ] = 5,
     beta: Annotated[
         float,
-        typer.Option(help="Weight of the rate in elbo, or (6 by default) of what beta-tc weighs."),
+        typer.Option(
+            help="Weight of the rate in elbo, of the codes' size in rae, or (by default 6, 35, 1, 100) of what "
+            "beta-tc, factor, adversarial and structural-similarity add."
+        ),
     ] = 1.0,
     warm_up: WarmUpOption = 0,
     epochs: EpochsOption = 20,

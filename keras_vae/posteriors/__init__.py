@@ -5,6 +5,7 @@ Both have the methods of `Posterior`, and models call those, never `__call__`.
 """
 
 from keras_vae.posteriors._base import Posterior
+from keras_vae.posteriors.deterministic import Deterministic
 from keras_vae.posteriors.normal import Normal
 
-__all__ = ["Normal", "Posterior"]
+__all__ = ["Deterministic", "Normal", "Posterior"]

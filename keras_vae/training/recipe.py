@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vae import likelihoods, networks, objectives, priors
+from keras_vae import likelihoods, networks, objectives, posteriors, priors
 from keras_vae._parts import check_count, check_known, check_positive
 from keras_vae.data import CONDITIONS, Splits, load
 from keras_vae.data.splits import steps_per_execution
@@ -48,11 +48,15 @@ def _elbo(recipe: "Recipe", splits: Splits) -> objectives.ELBO:
     return objectives.ELBO(beta=rising)
 
 
-def _beta_tc(recipe: "Recipe", splits: Splits) -> objectives.BetaTC:
-    total_correlation = objectives.BetaTC(num_examples=splits.num_train)
-    if recipe.beta == 1.0:
-        return total_correlation
-    return dataclasses.replace(total_correlation, beta=recipe.beta)
+def _weight(recipe: "Recipe", name: str) -> dict[str, float]:
+    """The argument for the weight of what a method adds, by its name there; none for its default."""
+    return {} if recipe.beta == 1.0 else {name: recipe.beta}
+
+
+def _with_discriminator(kind: Callable[..., objectives.Objective], weight: str):
+    return lambda recipe, splits: kind(
+        networks.discriminator(recipe.latent_dim), **_weight(recipe, weight)
+    )
 
 
 def _of_samples(kind: Callable[..., objectives.Objective]):
@@ -102,9 +106,17 @@ OBJECTIVES: dict[str, Callable[["Recipe", Splits], objectives.Objective]] = {
     "piwae": _of_samples(objectives.PIWAE),
     "multiply-iwae": _of_samples(objectives.MultiplyIWAE),
     "capacity": lambda recipe, splits: objectives.Capacity(),
-    "beta-tc": _beta_tc,
+    "beta-tc": lambda recipe, splits: objectives.BetaTC(
+        num_examples=splits.num_train, **_weight(recipe, "beta")
+    ),
+    "factor": _with_discriminator(objectives.FactorVAE, "gamma"),
+    "adversarial": _with_discriminator(objectives.AdversarialAutoencoder, "scale"),
     "dip": lambda recipe, splits: objectives.DIPVAE(),
     "info": lambda recipe, splits: objectives.InfoVAE(),
+    "rae": lambda recipe, splits: objectives.RAE(beta=recipe.beta, weight_decay=1e-3),
+    "structural-similarity": lambda recipe, splits: objectives.StructuralSimilarity(
+        value_range=float(np.ptp(splits.value_range)), **_weight(recipe, "weight")
+    ),
 }
 TABLE_LIKELIHOODS: dict[str, Any] = {
     "normal": likelihoods.Normal,
@@ -113,7 +125,10 @@ TABLE_LIKELIHOODS: dict[str, Any] = {
 }
 """Of the real columns of a table; other columns have the likelihood of their type."""
 _OWNERS = {
-    "beta": ("objective", ("elbo", "beta-tc")),
+    "beta": (
+        "objective",
+        ("elbo", "beta-tc", "factor", "adversarial", "rae", "structural-similarity"),
+    ),
     "warm_up": ("objective", ("elbo",)),
     "num_samples": ("objective", ("iwae", "dreg", "ciwae", "piwae", "multiply-iwae")),
     "num_components": ("prior", ("mixture", "vamp")),
@@ -142,8 +157,9 @@ class Recipe:
         num_components: of the priors "mixture" and "vamp".
         objective: a name in `OBJECTIVES`.
         num_samples: importance samples K of the objective "iwae" and its like.
-        beta: final weight of the rate in the objective "elbo"; weight of the total correlation in
-            "beta-tc", where 1 stands for its own default, 6.
+        beta: final weight of the rate in the objective "elbo", and of the codes' size in "rae"; weight of
+            what "beta-tc", "factor", "adversarial" and "structural-similarity" add, where 1 stands for
+            their own defaults, 6, 35, 1 and 100.
         warm_up: epochs over which that weight rises from 0.
         epochs: passes over the training data, or, where steps_per_epoch is given, parts of passes.
         steps_per_epoch: updates until the next validation and checkpoint; None: those of a pass.
@@ -240,9 +256,12 @@ class Recipe:
         keras.utils.set_random_seed(self.seed % 2**32)
         steps_per_epoch = self.steps_in_epoch(splits)
         network, likelihood, shape = self._chosen(splits)
+        objective = OBJECTIVES[self.objective](self, splits)
+        posterior = posteriors.Normal() if objective.needs_density else posteriors.Deterministic()
         encoder, decoder = network.build(
             latent_dim=self.latent_dim,
             activation=self.activation,
+            posterior=posterior,
             likelihood=likelihood,
             conditions=splits.conditions,
             **shape,
@@ -252,8 +271,9 @@ class Recipe:
             encoder,
             decoder,
             likelihood=likelihood,
+            posterior=posterior,
             prior=PRIORS[self.prior](self, splits, encoder),
-            objective=OBJECTIVES[self.objective](self, splits),
+            objective=objective,
             seed=self.seed,
         )
         is_alone = not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
