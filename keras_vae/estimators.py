@@ -182,19 +182,18 @@ def structural_similarity(
         Wang, Simoncelli and Bovik, Multi-scale Structural Similarity for Image Quality Assessment, 2003,
         doi:10.1109/ACSSC.2003.1292216.
     """
-    room = (min(a.shape[1:3]) // filter_size).bit_length()
+    height, width, channels = (int(size or 0) for size in a.shape[1:])
+    room = (min(height, width) // filter_size).bit_length()
     levels = min(MOST_LEVELS, room) if levels is None else levels
     powers = [power / sum(_POWERS[:levels]) for power in _POWERS[:levels]]
     offsets = tf.range(filter_size, dtype=tf.float32) - (filter_size - 1) / 2.0
     window = tf.nn.softmax(-(offsets**2) / (2.0 * 1.5**2))
-    kernel = tf.tile(
-        (window[:, tf.newaxis] * window)[..., tf.newaxis, tf.newaxis], [1, 1, a.shape[-1], 1]
-    )
+    kernel = tf.einsum("h,w,c->hwc", window, window, tf.ones([channels]))[..., tf.newaxis]
 
     def blurred(x):
         return tf.nn.depthwise_conv2d(x, kernel, [1, 1, 1, 1], "VALID")
 
-    similarity = tf.ones([tf.shape(a)[0], a.shape[-1]])
+    similarity = tf.ones([tf.shape(a)[0], channels])
     for level, power in enumerate(powers):
         if level:
             a, b = (tf.nn.avg_pool2d(x, 2, 2, "VALID") for x in (a, b))

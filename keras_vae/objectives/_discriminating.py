@@ -49,7 +49,7 @@ class Discriminating(StatefulPart):
         network = self.discriminator
         weights = [tf.stop_gradient(tf.convert_to_tensor(v)) for v in network.trainable_variables]
         others = [tf.convert_to_tensor(v) for v in network.non_trainable_variables]
-        logits, _ = network.stateless_call(weights, others, z, training=training)
+        logits = network.stateless_call(weights, others, z, training=training)[0]
         return tf.cast(logits, tf.float32)[:, 0]
 
     def cross_entropy(self, ours: tf.Tensor, others: tf.Tensor, training: bool) -> tf.Tensor:

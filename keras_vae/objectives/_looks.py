@@ -26,7 +26,7 @@ def need_images(objective: Any, model: Any) -> None:
 def shown_and_expected(
     model: Any, batch, z: tf.Tensor, training: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """x and E[x|z], float32 [B, *event] each; where a mask hides x, x is what is expected."""
+    """What is shown, x, and E[x|z], float32 [B, *event] each; what a mask hides is as expected."""
     expected = model.expected(batch, z, training=training)
     if not isinstance(batch, dict):
         return tf.cast(batch, tf.float32), expected

@@ -90,4 +90,5 @@ def jacobian_squared(model, batch, z: tf.Tensor, training: bool) -> tf.Tensor:
         flat = tf.reshape(x, [tf.shape(x)[0], tf.reduce_prod(tf.shape(x)[1:])])
         noise = standard_normals(model.sampling.next_seed(), tf.shape(flat))
         projected = tf.reduce_sum(flat * noise)
-    return tf.reduce_mean(tf.reduce_sum(tape.gradient(projected, z) ** 2, axis=-1))
+    slopes = tf.convert_to_tensor(tape.gradient(projected, z))
+    return tf.reduce_mean(tf.reduce_sum(slopes**2, axis=-1))

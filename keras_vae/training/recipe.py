@@ -48,7 +48,7 @@ def _elbo(recipe: "Recipe", splits: Splits) -> objectives.ELBO:
     return objectives.ELBO(beta=rising)
 
 
-def _weight(recipe: "Recipe", name: str) -> dict[str, float]:
+def _weight(recipe: "Recipe", name: str) -> dict[str, Any]:
     """The argument for the weight of what a method adds, by its name there; none for its default."""
     return {} if recipe.beta == 1.0 else {name: recipe.beta}
 
