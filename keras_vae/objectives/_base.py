@@ -81,6 +81,11 @@ def elbo_terms(
     return {"distortion": distortion, "rate": rate, "negative_elbo": distortion + rate}, q, z
 
 
+def gradient_only(value: tf.Tensor) -> tf.Tensor:
+    """Zero, with the gradient of a value."""
+    return value - tf.stop_gradient(value)
+
+
 def prior_draws(model: Any, batch, z: tf.Tensor) -> tf.Tensor:
     """As many draws from the prior as z [B, D] has rows, under the batch's conditions."""
     shape = tf.stack([tf.shape(z)[0], model.prior.noise_size])

@@ -70,8 +70,3 @@ class Discriminating(StatefulPart):
     @classmethod
     def from_config(cls, config):
         return cls(**keras.saving.deserialize_keras_object(config))
-
-
-def gradient_only(value: tf.Tensor) -> tf.Tensor:
-    """Zero, with the gradient of a value."""
-    return value - tf.stop_gradient(value)

@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from keras_vae._parts import Scheduled, check_positive, name_of, register
-from keras_vae.objectives._base import Objective, elbo_terms, prior_draws
-from keras_vae.objectives._discriminating import Discriminating, gradient_only
+from keras_vae.objectives._base import Objective, elbo_terms, gradient_only, prior_draws
+from keras_vae.objectives._discriminating import Discriminating
 
 
 @register
