@@ -69,16 +69,19 @@ class StatefulPart(keras.layers.Layer):
 
 
 def at_step(part: T, step: tf.Tensor | int) -> T:
-    """Returns `part` with every Keras schedule among its fields replaced by its value at `step`.
+    """Returns `part` with every Keras schedule among its fields replaced by its value at `step`; of a
+    schedule itself, its value.
 
     Layers pass through unchanged; nested value objects are resolved too.
     """
+    if isinstance(part, Schedule):
+        return part(step)
     if not dataclasses.is_dataclass(part) or isinstance(part, type):
         return part
     resolved = {}
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
-        now = value(step) if isinstance(value, Schedule) else at_step(value, step)
+        now = at_step(value, step)
         if now is not value:
             resolved[field.name] = now
     if not resolved:

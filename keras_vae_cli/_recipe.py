@@ -48,9 +48,10 @@ LikelihoodOption = Annotated[
     ),
 ]
 PosteriorOption = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="normal, multivariate-normal, planar-flow, iaf, power-spherical or relaxed-categorical."
+        help="normal, multivariate-normal, planar-flow, iaf, power-spherical, relaxed-categorical or deterministic; "
+        "what suits the objective by default."
     ),
 ]
 CategoriesOption = Annotated[

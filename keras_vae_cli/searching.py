@@ -61,7 +61,7 @@ def search(
     ] = "1",
     activation: ActivationOption = "relu",
     likelihood: LikelihoodOption = None,
-    posterior: PosteriorOption = "normal",
+    posterior: PosteriorOption = None,
     num_categories: CategoriesOption = 10,
     prior: PriorOption = None,
     warm_up: WarmUpOption = 0,

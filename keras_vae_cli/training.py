@@ -58,7 +58,7 @@ def train(
     activation: ActivationOption = "relu",
     latent_dim: Annotated[int, typer.Option(min=1, help="Size of z.")] = 20,
     likelihood: LikelihoodOption = None,
-    posterior: PosteriorOption = "normal",
+    posterior: PosteriorOption = None,
     num_categories: CategoriesOption = 10,
     prior: PriorOption = None,
     num_components: Annotated[
@@ -67,8 +67,8 @@ def train(
     objective: Annotated[
         str,
         typer.Option(
-            help="elbo, iwae, dreg, ciwae, piwae, multiply-iwae, sticking-the-landing, capacity, beta-tc, dip or "
-            "info."
+            help="elbo, iwae, dreg, ciwae, piwae, multiply-iwae, sticking-the-landing, capacity, beta-tc, factor, "
+            "dip, info, adversarial (AAE, WAE-GAN), rae or structural-similarity."
         ),
     ] = "elbo",
     num_samples: Annotated[
@@ -76,7 +76,10 @@ def train(
     ] = 5,
     beta: Annotated[
         float,
-        typer.Option(help="Weight of the rate in elbo, or (6 by default) of what beta-tc weighs."),
+        typer.Option(
+            help="Weight of the rate in elbo, of the codes' size in rae, or (by default 6, 35, 1, 100) of what "
+            "beta-tc, factor, adversarial and structural-similarity add."
+        ),
     ] = 1.0,
     warm_up: WarmUpOption = 0,
     epochs: EpochsOption = 20,

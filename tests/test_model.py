@@ -701,29 +701,57 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 3
 )
 from conformance.rows import data_for, vae
-from keras_vae import likelihoods, objectives, priors
+from keras_vae import likelihoods, networks, objectives, priors
 
-def trained(strategy, objective, likelihood, jit):
+# Strategies number their collective operations from the same number on: a process has one.
+alone = tf.distribute.OneDeviceStrategy("CPU:0")
+together = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1", "CPU:2"])
+
+def trained(strategy, objective, likelihood):
     with strategy.scope():
         keras.utils.set_random_seed(0)
         model = vae(likelihood(), objective=objective, prior=priors.NormalMixture(3, num_components=2))
-        model.compile(keras.optimizers.SGD(0.01), jit_compile=jit)
+        model.compile(keras.optimizers.SGD(0.01), jit_compile=False)
     x = data_for(model, 72)
     data = tf.data.Dataset.from_tensor_slices(x).batch(12)
     logs = model.fit(data, epochs=2, validation_data=data, verbose=0).history
     assert int(model.step.numpy()) == int(model.sampling.draws.numpy()) == 12
     return {"weights": np.concatenate([w.ravel() for w in model.get_weights()]), **logs}
 
-# One strategy for all models: those of two may share a key, under which sizes must not differ.
-mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1", "CPU:2"])
+def gradients(strategy, make):
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        model = vae(objective=make())
+    x, replicas = data_for(model, 12), strategy.num_replicas_in_sync
+
+    def of_replica(rows):
+        with tf.GradientTape() as tape:
+            loss = model.objective(model, rows, training=True)["loss"] / replicas
+        found = tape.gradient(loss, [v.value for v in model.trainable_variables])
+        return tf.distribute.get_replica_context().all_reduce("SUM", found)
+
+    parts = [tf.constant(part) for part in np.split(x, replicas)]
+    given = strategy.experimental_distribute_values_from_function(
+        lambda context: parts[context.replica_id_in_sync_group]
+    )
+    summed = tf.function(lambda rows: strategy.run(of_replica, args=(rows,)))(given)
+    return [np.asarray(strategy.experimental_local_results(each)[0]) for each in summed]
+
 for parts in (
     (objectives.ELBO(), likelihoods.Bernoulli),
     (objectives.IWAE(num_samples=4), likelihoods.OptimalNormal),
 ):
-    one = trained(tf.distribute.OneDeviceStrategy("CPU:0"), *parts, False)
-    three = trained(mirrored, *parts, False)
+    one, three = trained(alone, *parts), trained(together, *parts)
     for name, value in one.items():
         np.testing.assert_allclose(three[name], value, rtol=2e-4, atol=2e-5, err_msg=name)
+for make in (
+    objectives.DIPVAE,
+    lambda: objectives.InfoVAE(scale=5.0),
+    lambda: objectives.BetaTC(num_examples=72),
+    lambda: objectives.FactorVAE(networks.discriminator(3, hidden=4)),
+):
+    for one, three in zip(gradients(alone, make), gradients(together, make), strict=True):
+        np.testing.assert_allclose(three, one, rtol=2e-4, atol=2e-5, err_msg=str(make()))
 print("equal")
 """
 

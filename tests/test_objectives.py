@@ -7,20 +7,25 @@ import tensorflow as tf
 from oracles import LinearGaussian
 from scipy import special, stats
 
-from keras_vae import VAE, estimators, likelihoods, networks, objectives, priors
+from keras_vae import VAE, estimators, likelihoods, networks, objectives, posteriors, priors
 from keras_vae.objectives import (
     CIWAE,
     DIPVAE,
     ELBO,
     IWAE,
     PIWAE,
+    RAE,
+    AdversarialAutoencoder,
     BetaTC,
     Capacity,
     Cyclical,
     DReG,
+    FactorVAE,
     InfoVAE,
     MultiplyIWAE,
+    Perceptual,
     StickingTheLanding,
+    StructuralSimilarity,
 )
 
 oracle = LinearGaussian.random()
@@ -284,20 +289,30 @@ def test_misfits_are_refused(make, said):
         make()
 
 
+def edges():
+    return keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 3)])
+
+
 OBJECTIVES = {
-    "elbo": ELBO(), "sticking": StickingTheLanding(), "iwae": IWAE(num_samples=2),
-    "dreg": DReG(num_samples=2), "ciwae": CIWAE(num_samples=2), "piwae": PIWAE(num_samples=2),
-    "multiply": MultiplyIWAE(num_samples=2), "capacity": Capacity(), "dip": DIPVAE(),
-    "info": InfoVAE(), "tc": BetaTC(num_examples=16),
+    "elbo": ELBO, "sticking": StickingTheLanding, "iwae": lambda: IWAE(num_samples=2),
+    "dreg": lambda: DReG(num_samples=2), "ciwae": lambda: CIWAE(num_samples=2),
+    "piwae": lambda: PIWAE(num_samples=2), "multiply": lambda: MultiplyIWAE(num_samples=2),
+    "capacity": Capacity, "dip": DIPVAE, "info": InfoVAE, "tc": lambda: BetaTC(num_examples=16),
+    "factor": lambda: FactorVAE(networks.discriminator(2, hidden=3)),
+    "adversarial": lambda: AdversarialAutoencoder(networks.discriminator(2, hidden=3)),
+    "rae": lambda: RAE(weight_decay=0.1, gradient_penalty=0.1),
+    "similarity": lambda: StructuralSimilarity(filter_size=2),
+    "perceptual": lambda: Perceptual(edges()),
 }  # fmt: skip
 PRIORS = {
     "normal": lambda: priors.StandardNormal(2),
     "mixture": lambda: priors.NormalMixture(2, num_components=3),
     "conditional": lambda: priors.ConditionalNormal(networks.conditional({"label": 3}, 4)),
 }
-
-
-REFUSED = {("tc", "mixture")}  # see test_misfits_are_refused
+REFUSED = {
+    ("tc", "mixture"),  # see test_misfits_are_refused
+    *((name, prior) for name in ("adversarial", "rae") for prior in ("mixture", "conditional")),
+}
 
 
 @pytest.mark.parametrize(
@@ -305,14 +320,21 @@ REFUSED = {("tc", "mixture")}  # see test_misfits_are_refused
 )
 def test_every_objective_under_every_prior(name, prior):
     """A step eagerly: every weight that trains has a finite gradient."""
+    objective = OBJECTIVES[name]()
+    likelihood = likelihoods.Bernoulli(event_rank=3)
+    point = posteriors.Normal() if objective.needs_density else posteriors.Deterministic()
     model = VAE(
-        *networks.mlp(4, 2, hidden=3), likelihood=likelihoods.Bernoulli(), prior=PRIORS[prior]()
+        *networks.mlp((4, 4, 1), 2, hidden=3, posterior=point, likelihood=likelihood),
+        likelihood=likelihood,
+        posterior=point,
+        prior=PRIORS[prior](),
+        objective=objective,
     )
     rng = np.random.default_rng(0)
-    x = (rng.random((16, 4)) < 0.5).astype(np.float32)
+    x = (rng.random((16, 4, 4, 1)) < 0.5).astype(np.float32)
     batch = {"x": x, "label": rng.integers(0, 3, 16)}
     with tf.GradientTape() as tape:
-        loss = OBJECTIVES[name](model, batch, training=True)["loss"]
+        loss = objective(model, batch, training=True)["loss"]
     for weight, gradient in zip(
         model.trainable_variables,
         tape.gradient(loss, [v.value for v in model.trainable_variables]),
@@ -323,7 +345,7 @@ def test_every_objective_under_every_prior(name, prior):
 
 
 def test_objectives_that_exist_are_all_here():
-    listed = {type(objective) for objective in OBJECTIVES.values()}
+    listed = {type(make()) for make in OBJECTIVES.values()}
     public = {getattr(objectives, name) for name in objectives.__all__}
     parts = {
         each for each in public if isinstance(each, type) and issubclass(each, objectives.Objective)

@@ -631,6 +631,28 @@ def test_a_likelihood_by_name_takes_the_values_of_the_protocol(name, protocol, t
     np.testing.assert_allclose(shown, splits.mean, rtol=1e-3)
 
 
+def test_beta_weighs_what_an_objective_adds(images):
+    recipe = Recipe(data=str(images), batch_size=8, hidden=(4,), latent_dim=2)
+    splits = recipe.load_data()
+    for name, field, default in (
+        ("beta-tc", "beta", 6.0),
+        ("factor", "gamma", 35.0),
+        ("adversarial", "scale", 1.0),
+        ("structural-similarity", "weight", 100.0),
+    ):
+        for beta, expected in ((1.0, default), (2.0, 2.0)):
+            chosen = dataclasses.replace(recipe, objective=name, beta=beta)
+            objective = training.OBJECTIVES[name](chosen, splits)
+            assert getattr(objective, field) == expected, name
+
+
+def test_an_objective_without_a_density_gets_a_posterior_without_one(images):
+    recipe = Recipe(data=str(images), batch_size=8, hidden=(4,), latent_dim=2, objective="rae")
+    model = recipe.build(recipe.load_data())
+    assert type(model.posterior).__name__ == "Deterministic"
+    assert model.encoder.output_shape == (None, 2)
+
+
 def test_changed_data_are_noticed(recipe, images, tmp_path):
     data = tmp_path / "data.npy"
     data.write_bytes(images.read_bytes())

@@ -65,7 +65,8 @@ def endpoints(
     `mean` is what the likelihood shows for p(x|z): its mean, or (`Categorical`) the most probable
     category. A likelihood has a `stddev` if it has a scale. `reconstruct` is the deterministic one,
     `generate` is `vae.generate`, and `score` draws one z per example; with a detector it also
-    gives `anomaly_score` [B], of as many draws as the detector's, the same ones for every row.
+    gives `anomaly_score` [B], of as many draws as the detector's, the same ones for every row. Of an
+    autoencoder, whose posterior has no density, there is no `score`.
     Whatever else the encoder or the decoder asks for is one more input, under the name and with the
     type of the `keras.Input`; all other numbers are float32, whatever the networks compute in.
 
@@ -97,8 +98,9 @@ def endpoints(
         "decode": _decode(vae, batch_size),
         "reconstruct": _reconstruct(vae, batch_size),
         "generate": _generate(vae, num_samples),
-        "score": _score(vae, batch_size, detector),
     }
+    if vae.posterior.has_density:
+        served["score"] = _score(vae, batch_size, detector)
     names = list(served) if names is None else names
     if unknown := set(names) - set(served):
         raise ValueError(f"There is no endpoint {sorted(unknown)}. Expected: {list(served)}")

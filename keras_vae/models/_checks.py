@@ -61,6 +61,11 @@ def check_parts(vae: "VAE", latent_size: int) -> None:
             f"{name_of(vae.objective)} takes the gradient through z, and {name_of(posterior)} draws z without "
             "one. Choose a posterior that is reparameterised, such as RelaxedCategorical for categories."
         )
+    if vae.objective.needs_density and not posterior.has_density:
+        raise ValueError(
+            f"{name_of(vae.objective)} measures z by its density under q(z|x), and {name_of(posterior)} has none. "
+            "Choose a posterior that has one, such as Normal, or the objective RAE."
+        )
     prior.check(vae)
     if latent_size != prior.latent_dim:
         raise ValueError(

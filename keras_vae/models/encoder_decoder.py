@@ -122,9 +122,10 @@ class EncoderDecoder(LatentVariableModel):
         posterior, params = self.now(self.posterior), self.encode(batch)
         return posterior.push_forward(params, noise)
 
-    def expected(self, batch, z) -> tf.Tensor:
+    def expected(self, batch, z, *, training=False) -> tf.Tensor:
         """`Likelihood.expected` of p(x|z): what may be averaged over several z [K, B, D]."""
-        return self.now(self.likelihood).expected(self.decode_params(z, batch))
+        params = self.decode_params(z, batch, training=training)
+        return self.now(self.likelihood).expected(params)
 
     def draw(self, batch, z, seed) -> tf.Tensor:
         """One x ~ p(x|z) for every z [..., B, D]; `seed` is int32 [2]."""

@@ -124,9 +124,9 @@ class NotMIWAE(EncoderDecoder):
         )
         return log_x + tf.reduce_sum(log_mask, axis=-1)
 
-    def expected(self, batch, z):
+    def expected(self, batch, z, *, training=False):
         """The x drawn with z: the weights of z and of x_m are the same."""
-        return self._params_and_draw(batch, z)[1]
+        return self._params_and_draw(batch, z, training)[1]
 
     def draw(self, batch, z, seed):
         return self._params_and_draw(batch, z)[1]

@@ -207,6 +207,38 @@ def conditional(
     return keras.Model(list(inputs.values()), keras.layers.Dense(output_size)(h), name="prior")
 
 
+def discriminator(
+    latent_dim: int = 20,
+    *,
+    hidden: int | Sequence[int] = (256, 256),
+    activation: str = "leaky_relu",
+) -> keras.Model:
+    """A fully connected network that tells two kinds of z apart, such as `objectives.FactorVAE` and
+    `objectives.AdversarialAutoencoder` take; float32 under any policy.
+
+    Smaller than in the papers (six hidden layers of 1000, four of 512), so that it costs no more than
+    the model that it is for: raise `hidden` for theirs.
+
+    Args:
+        latent_dim: size of z.
+        hidden: units of the hidden layers, first to last.
+        activation: of the hidden layers, any Keras name; "glu" for gated ones.
+
+    Returns:
+        z [B, latent_dim] -> logit [B, 1].
+
+    Example:
+        >>> discriminator(20).output_shape
+        (None, 1)
+    """
+    hidden = as_tuple(hidden)
+    latent_dim = _checked_sizes("discriminator", latent_dim, hidden=hidden)
+    h = z = keras.Input((latent_dim,), name="z", dtype="float32")
+    for units in hidden:
+        h = activated(keras.layers.Dense, h, activation, units, dtype="float32")
+    return keras.Model(z, keras.layers.Dense(1, dtype="float32")(h), name="discriminator")
+
+
 def conv(
     input_shape: Sequence[int] = (28, 28, 1),
     latent_dim: int = 20,

@@ -1,33 +1,39 @@
 import abc
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_vae._parts import Configurable, name_of
 from keras_vae.estimators import kl_divergence
+from keras_vae.noise import standard_normals
 
 if TYPE_CHECKING:
     from keras_vae.models._base import LatentVariableModel
+
+Rows = TypeVar("Rows", tf.Tensor, tfp.distributions.Distribution)
 
 
 class Objective(Configurable, abc.ABC):
     """What training minimises: `objective(model, batch, training)` gives the loss and its named
     terms.
 
-    An objective is a frozen value object. It gets the model, not the results of one pass, and asks
-    it three things: `infer`, `log_likelihood` and `prior_over`. Terms are scalars in nats per
-    example, mean over the batch. Any field may be a Keras schedule: the model gives the objective
-    its value at the current step.
+    An objective is a frozen value object, or, with a network of its own, a layer: the model's optimiser
+    trains both. It gets the model, not the results of one pass, and asks it for `infer`,
+    `log_likelihood` and `prior_over`, and for `expected` where it looks at what is decoded. Terms are
+    scalars in nats per example, mean over the batch. Any field may be a Keras schedule: the model gives
+    a value object its value at the current step, and a layer asks for it, `model.now(self.gamma)`.
 
     Attributes:
         terms: the names of what is returned, "loss" first.
         monitor: the term that says which of two models is better: lower is better (`mode="min"`
             of Keras's callbacks), and it is never annealed.
+        needs_density: whether it measures z by its density under q(z|x).
     """
 
     terms: ClassVar[tuple[str, ...]]
     monitor: ClassVar[str]
+    needs_density: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -49,6 +55,14 @@ class Objective(Configurable, abc.ABC):
                     f"{name_of(part)} is no product over them. Choose one that is, such as "
                     f"{'StandardNormal' if name == 'prior' else 'Normal'}."
                 )
+
+    def need_fixed_prior(self, model: Any) -> None:
+        """Raises `ValueError` where the prior has weights to train, of which the loss knows nothing."""
+        if model.prior.trainable_variables:
+            raise ValueError(
+                f"{name_of(self)} trains no prior, and {name_of(model.prior)} has weights that learn. Use "
+                "StandardNormal; where the prior was fitted before, freeze it: prior.trainable = False."
+            )
 
     def need_invertible(self, model: Any) -> None:
         """Raises `ValueError` for a posterior that knows log q at its own draws alone."""
@@ -75,3 +89,29 @@ def elbo_terms(
     distortion = -tf.reduce_mean(model.log_likelihood(batch, z, training=training))
     rate = tf.reduce_mean(kl_divergence(q, model.prior_over(batch), z))
     return {"distortion": distortion, "rate": rate, "negative_elbo": distortion + rate}, q, z
+
+
+def gradient_only(value: tf.Tensor) -> tf.Tensor:
+    """Zero, with the gradient of a value."""
+    return value - tf.stop_gradient(value)
+
+
+def prior_draws(model: Any, batch, z: tf.Tensor) -> tf.Tensor:
+    """As many draws from the prior as z [B, D] has rows, under the batch's conditions."""
+    shape = tf.stack([tf.shape(z)[0], model.prior.noise_size])
+    return model.prior.transform(standard_normals(model.sampling.next_seed(), shape), batch)
+
+
+def gathered(rows: Rows) -> Rows:
+    """A tensor [b, ...], or a distribution made of such, with the rows of all replicas: what a statistic
+    of the global batch is taken over.
+
+    Gradients flow back to each replica's rows; as replicas divide their loss by their number, they add up
+    to what one process has.
+    """
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return rows
+    return tf.nest.map_structure(
+        lambda each: context.all_gather(each, axis=0), rows, expand_composites=True
+    )

@@ -5,6 +5,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_vae.objectives._base import gradient_only
+
 
 @dataclasses.dataclass(frozen=True)
 class PathWeights:
@@ -46,5 +48,4 @@ class PathWeights:
         terms += tf.reduce_sum(along, axis=-1)
         if score is not None:
             terms -= tf.stop_gradient(score) * self.log_q
-        total = tf.reduce_sum(terms, axis=0)
-        return total - tf.stop_gradient(total)
+        return gradient_only(tf.reduce_sum(terms, axis=0))

@@ -11,7 +11,7 @@ from keras_vae._parts import (
     value_object,
 )
 from keras_vae.estimators import aggregate_log_probs
-from keras_vae.objectives._base import Objective
+from keras_vae.objectives._base import Objective, gathered
 
 
 @value_object
@@ -64,11 +64,14 @@ class BetaTC(Objective):
         distortion = -tf.reduce_mean(model.log_likelihood(batch, z, training=training))
         log_q_given_x, log_p = q.log_prob(z), model.prior_over(batch).log_prob(z)
         log_q, log_q_product = aggregate_log_probs(
-            q, z, self.num_examples, stratified=self.sampling == "stratified"
+            gathered(q),
+            gathered(z),
+            self.num_examples,
+            stratified=self.sampling == "stratified",
         )
-        information = tf.reduce_mean(log_q_given_x - log_q)
+        information = tf.reduce_mean(log_q_given_x) - tf.reduce_mean(log_q)
         correlation = tf.reduce_mean(log_q - log_q_product)
-        dimension_kl = tf.reduce_mean(log_q_product - log_p)
+        dimension_kl = tf.reduce_mean(log_q_product) - tf.reduce_mean(log_p)
         return {
             "loss": distortion
             + self.alpha * information

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_vae._parts import Scheduled, check_known, check_positive, name_of, value_object
 from keras_vae.estimators import covariance
-from keras_vae.objectives._base import Objective, elbo_terms
+from keras_vae.objectives._base import Objective, elbo_terms, gathered
 
 
 @value_object
@@ -48,9 +48,9 @@ class DIPVAE(Objective):
 
     def __call__(self, model, batch, training=False):
         terms, q, _ = elbo_terms(model, batch, training)
-        matrix = covariance(q.mean())
+        matrix = covariance(gathered(q.mean()))
         if self.form == "ii":
-            matrix += tf.linalg.diag(tf.reduce_mean(q.variance(), axis=0))
+            matrix += tf.linalg.diag(tf.reduce_mean(gathered(q.variance()), axis=0))
         own = tf.linalg.diag_part(matrix)
         apart = tf.reduce_sum(matrix**2) - tf.reduce_sum(own**2)
         penalty = self.off_diagonal * apart + self.diagonal * tf.reduce_sum((own - 1.0) ** 2)

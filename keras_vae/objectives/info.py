@@ -1,7 +1,5 @@
 from typing import ClassVar
 
-import tensorflow as tf
-
 from keras_vae._parts import (
     Schedule,
     Scheduled,
@@ -12,8 +10,7 @@ from keras_vae._parts import (
     value_object,
 )
 from keras_vae.estimators import KERNELS, maximum_mean_discrepancy
-from keras_vae.noise import standard_normals
-from keras_vae.objectives._base import Objective, elbo_terms
+from keras_vae.objectives._base import Objective, elbo_terms, gathered, prior_draws
 
 
 @value_object
@@ -56,8 +53,7 @@ class InfoVAE(Objective):
 
     def __call__(self, model, batch, training=False):
         terms, _, z = elbo_terms(model, batch, training)
-        shape = tf.stack([tf.shape(z)[0], model.prior.noise_size])
-        noise = standard_normals(model.sampling.next_seed(), shape)
-        mmd = maximum_mean_discrepancy(z, model.prior.transform(noise, batch), self.kernel)
+        others = prior_draws(model, batch, z)
+        mmd = maximum_mean_discrepancy(gathered(z), gathered(others), self.kernel)
         loss = terms["distortion"] + (1.0 - self.alpha) * terms["rate"]
         return {"loss": loss + (self.alpha + self.scale - 1.0) * mmd, "mmd": mmd, **terms}

@@ -6,6 +6,7 @@ Both have the methods of `Posterior`, and models call those, never `__call__`.
 
 from keras_vae.posteriors._base import Posterior
 from keras_vae.posteriors.categorical import RelaxedCategorical
+from keras_vae.posteriors.deterministic import Deterministic
 from keras_vae.posteriors.iaf import IAF
 from keras_vae.posteriors.multivariate import MultivariateNormal
 from keras_vae.posteriors.normal import Normal
@@ -14,6 +15,7 @@ from keras_vae.posteriors.sphere import PowerSpherical
 
 __all__ = [
     "IAF",
+    "Deterministic",
     "MultivariateNormal",
     "Normal",
     "PlanarFlow",

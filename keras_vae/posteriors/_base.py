@@ -19,12 +19,14 @@ class Posterior(abc.ABC):
         invertible: whether log q can be evaluated at any z, not only at its own samples.
         reparameterized: whether gradients flow through z to the parameters; a part of one's own that
             draws discrete codes has none.
+        has_density: whether q has a density, as a point has none.
     """
 
     support: ClassVar[str] = "real"
     factorized: ClassVar[bool] = False
     invertible: ClassVar[bool] = True
     reparameterized: ClassVar[bool] = True
+    has_density: ClassVar[bool] = True
 
     @abc.abstractmethod
     def params_size(self, latent_dim: int) -> int:

@@ -58,7 +58,7 @@ def _vamp(recipe: "Recipe", splits: Splits, encoder: keras.Model) -> priors.Vamp
         )
     pseudo_inputs = splits.examples("train", recipe.num_components)
     return priors.VampPrior(
-        encoder, POSTERIORS[recipe.posterior](recipe), pseudo_inputs=pseudo_inputs
+        encoder, POSTERIORS[recipe.chosen_posterior](recipe), pseudo_inputs=pseudo_inputs
     )
 
 
@@ -72,11 +72,15 @@ def _elbo(recipe: "Recipe", splits: Splits) -> objectives.ELBO:
     return objectives.ELBO(beta=rising)
 
 
-def _beta_tc(recipe: "Recipe", splits: Splits) -> objectives.BetaTC:
-    total_correlation = objectives.BetaTC(num_examples=splits.num_train)
-    if recipe.beta == 1.0:
-        return total_correlation
-    return dataclasses.replace(total_correlation, beta=recipe.beta)
+def _weight(recipe: "Recipe", name: str) -> dict[str, Any]:
+    """The argument for the weight of what a method adds, by its name there; none for its default."""
+    return {} if recipe.beta == 1.0 else {name: recipe.beta}
+
+
+def _with_discriminator(kind: Callable[..., objectives.Objective], weight: str):
+    return lambda recipe, splits: kind(
+        networks.discriminator(recipe.latent_dim), **_weight(recipe, weight)
+    )
 
 
 def _of_samples(kind: Callable[..., objectives.Objective]):
@@ -126,7 +130,10 @@ POSTERIORS: dict[str, Callable[["Recipe"], posteriors.Posterior]] = {
     "relaxed-categorical": lambda recipe: posteriors.RelaxedCategorical(
         num_categories=recipe.num_categories
     ),
+    "deterministic": lambda recipe: posteriors.Deterministic(),
 }
+SUITED_POSTERIORS = {"rae": "deterministic"}
+"""The default posterior of objectives that take another than "normal"."""
 SUITED_PRIORS = {
     "power-spherical": "hyperspherical-uniform",
     "relaxed-categorical": "relaxed-categorical",
@@ -159,9 +166,17 @@ OBJECTIVES: dict[str, Callable[["Recipe", Splits], objectives.Objective]] = {
     "piwae": _of_samples(objectives.PIWAE),
     "multiply-iwae": _of_samples(objectives.MultiplyIWAE),
     "capacity": lambda recipe, splits: objectives.Capacity(),
-    "beta-tc": _beta_tc,
+    "beta-tc": lambda recipe, splits: objectives.BetaTC(
+        num_examples=splits.num_train, **_weight(recipe, "beta")
+    ),
+    "factor": _with_discriminator(objectives.FactorVAE, "gamma"),
+    "adversarial": _with_discriminator(objectives.AdversarialAutoencoder, "scale"),
     "dip": lambda recipe, splits: objectives.DIPVAE(),
     "info": lambda recipe, splits: objectives.InfoVAE(),
+    "rae": lambda recipe, splits: objectives.RAE(beta=recipe.beta, weight_decay=1e-3),
+    "structural-similarity": lambda recipe, splits: objectives.StructuralSimilarity(
+        value_range=float(np.ptp(splits.value_range)), **_weight(recipe, "weight")
+    ),
 }
 TABLE_LIKELIHOODS: dict[str, Any] = {
     "normal": likelihoods.Normal,
@@ -170,7 +185,10 @@ TABLE_LIKELIHOODS: dict[str, Any] = {
 }
 """Of the real columns of a table; other columns have the likelihood of their type."""
 _OWNERS = {
-    "beta": ("objective", ("elbo", "beta-tc")),
+    "beta": (
+        "objective",
+        ("elbo", "beta-tc", "factor", "adversarial", "rae", "structural-similarity"),
+    ),
     "warm_up": ("objective", ("elbo",)),
     "num_samples": ("objective", ("iwae", "dreg", "ciwae", "piwae", "multiply-iwae")),
     "num_components": ("prior", ("mixture", "vamp")),
@@ -196,14 +214,15 @@ class Recipe:
         latent_dim: size of z.
         likelihood: a name in `LIKELIHOODS`, or in `TABLE_LIKELIHOODS` for a table's real columns;
             None: what suits the data.
-        posterior: a name in `POSTERIORS`.
+        posterior: a name in `POSTERIORS`; None: what suits the objective.
         num_categories: of a group, of the posterior "relaxed-categorical".
         prior: a name in `PRIORS`; None: what suits the posterior.
         num_components: of the priors "mixture" and "vamp".
         objective: a name in `OBJECTIVES`.
         num_samples: importance samples K of the objective "iwae" and its like.
-        beta: final weight of the rate in the objective "elbo"; weight of the total correlation in
-            "beta-tc", where 1 stands for its own default, 6.
+        beta: final weight of the rate in the objective "elbo", and of the codes' size in "rae"; weight of
+            what "beta-tc", "factor", "adversarial" and "structural-similarity" add, where 1 stands for
+            their own defaults, 6, 35, 1 and 100.
         warm_up: epochs over which that weight rises from 0.
         epochs: passes over the training data, or, where steps_per_epoch is given, parts of passes.
         steps_per_epoch: updates until the next validation and checkpoint; None: those of a pass.
@@ -224,7 +243,7 @@ class Recipe:
     activation: str = "relu"
     latent_dim: int = 20
     likelihood: str | None = None
-    posterior: str = "normal"
+    posterior: str | None = None
     num_categories: int = 10
     prior: str | None = None
     num_components: int = 50
@@ -242,7 +261,7 @@ class Recipe:
 
     def __post_init__(self):
         check_known("network", self.network, NETWORKS)
-        check_known("posterior", self.posterior, POSTERIORS)
+        check_known("posterior", self.chosen_posterior, POSTERIORS)
         check_known("prior", self.chosen_prior, PRIORS)
         check_known("objective", self.objective, OBJECTIVES)
         check_known("activation", self.activation, keras_activations())
@@ -273,18 +292,27 @@ class Recipe:
                 "most as many."
             )
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        parts = {
+            "objective": self.objective,
+            "posterior": self.chosen_posterior,
+            "prior": self.chosen_prior,
+        }
         for option, (part, owners) in _OWNERS.items():
-            chosen = self.chosen_prior if part == "prior" else getattr(self, part)
-            if chosen not in owners and getattr(self, option) != defaults[option]:
+            if parts[part] not in owners and getattr(self, option) != defaults[option]:
                 raise ValueError(
-                    f"{option} belongs to the {part} {' or '.join(owners)}, not to {chosen}. "
+                    f"{option} belongs to the {part} {' or '.join(owners)}, not to {parts[part]}. "
                     "Leave it out, or choose one that has it."
                 )
 
     @property
+    def chosen_posterior(self) -> str:
+        """The name of the posterior, the objective's own where none was chosen."""
+        return self.posterior or SUITED_POSTERIORS.get(self.objective, "normal")
+
+    @property
     def chosen_prior(self) -> str:
         """The name of the prior, the posterior's own where none was chosen."""
-        return self.prior or SUITED_PRIORS.get(self.posterior, "normal")
+        return self.prior or SUITED_PRIORS.get(self.chosen_posterior, "normal")
 
     def load_data(self) -> Splits:
         return load(
@@ -316,7 +344,7 @@ class Recipe:
         keras.utils.set_random_seed(self.seed % 2**32)
         steps_per_epoch = self.steps_in_epoch(splits)
         network, likelihood, shape = self._chosen(splits)
-        posterior = POSTERIORS[self.posterior](self)
+        posterior = POSTERIORS[self.chosen_posterior](self)
         encoder, decoder = network.build(
             latent_dim=self.latent_dim,
             posterior=posterior,

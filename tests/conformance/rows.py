@@ -93,7 +93,22 @@ def data_for(model: VAE | NotMIWAE, num_examples: int) -> np.ndarray | dict[str,
         return {"x": x, "mask": (x < 0.5).astype(np.float32)}
     if isinstance(model.likelihood, likelihoods.Categorical):
         return rng.integers(0, 3, (num_examples, EVENT_SIZE)).astype(np.float32)
-    return (rng.random((num_examples, EVENT_SIZE)) < 0.5).astype(np.float32)
+    return (rng.random((num_examples, *model.event_shape)) < 0.5).astype(np.float32)
+
+
+IMAGE = (8, 8, 1)
+
+
+def of_images(objective) -> VAE:
+    likelihood = likelihoods.Bernoulli(event_rank=3)
+    images = networks.mlp(IMAGE, LATENT_DIM, hidden=8, likelihood=likelihood)
+    return vae(likelihood, objective=objective, networks_of=images)
+
+
+def features() -> keras.Model:
+    x = keras.Input(IMAGE)
+    edges = keras.layers.Conv2D(2, 3, activation="tanh")(x)
+    return keras.Model(x, [edges, keras.layers.Conv2D(2, 3, 2)(edges)])
 
 
 ROWS = {
@@ -108,6 +123,9 @@ ROWS = {
     ),
     posteriors.PowerSpherical: spherical,
     posteriors.RelaxedCategorical: relaxed,
+    posteriors.Deterministic: lambda: vae(
+        posterior=posteriors.Deterministic(), objective=objectives.RAE()
+    ),
     priors.StandardNormal: lambda: vae(prior=priors.StandardNormal(LATENT_DIM)),
     priors.ConditionalNormal: lambda: vae(
         prior=priors.ConditionalNormal(networks.conditional({"label": 3}, 2 * LATENT_DIM, hidden=4))
@@ -142,6 +160,9 @@ ROWS = {
         objective=objectives.ELBO(beta=keras.optimizers.schedules.PolynomialDecay(0.0, 9, 1.0))
     ),
     objectives.IWAE: lambda: vae(objective=objectives.IWAE(num_samples=3)),
+    objectives.AdversarialAutoencoder: lambda: vae(
+        objective=objectives.AdversarialAutoencoder(networks.discriminator(LATENT_DIM, hidden=8))
+    ),
     objectives.BetaTC: lambda: vae(objective=objectives.BetaTC(num_examples=24)),
     objectives.Capacity: lambda: vae(
         objective=objectives.Capacity(
@@ -151,8 +172,22 @@ ROWS = {
     objectives.CIWAE: lambda: vae(objective=objectives.CIWAE(num_samples=3)),
     objectives.DIPVAE: lambda: vae(objective=objectives.DIPVAE()),
     objectives.DReG: lambda: vae(objective=objectives.DReG(num_samples=3)),
+    objectives.FactorVAE: lambda: vae(
+        objective=objectives.FactorVAE(
+            networks.discriminator(LATENT_DIM, hidden=8),
+            gamma=keras.optimizers.schedules.PolynomialDecay(0.0, 9, 2.0),
+        )
+    ),
     objectives.InfoVAE: lambda: vae(objective=objectives.InfoVAE(scale=5.0)),
     objectives.MultiplyIWAE: lambda: vae(objective=objectives.MultiplyIWAE(num_samples=2)),
     objectives.PIWAE: lambda: vae(objective=objectives.PIWAE(num_samples=2)),
+    objectives.Perceptual: lambda: of_images(objectives.Perceptual(features(), weight=5.0)),
+    objectives.RAE: lambda: vae(
+        posterior=posteriors.Deterministic(),
+        objective=objectives.RAE(beta=0.1, weight_decay=1e-3, gradient_penalty=0.01),
+    ),
     objectives.StickingTheLanding: lambda: vae(objective=objectives.StickingTheLanding()),
+    objectives.StructuralSimilarity: lambda: of_images(
+        objectives.StructuralSimilarity(filter_size=4)
+    ),
 }

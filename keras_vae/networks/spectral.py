@@ -1,0 +1,38 @@
+import keras
+
+
+def spectrally_normalized(network: keras.Model, power_iterations: int = 1) -> keras.Model:
+    """The same network with each layer that has a kernel held to spectral norm 1, its largest singular
+    value, by `keras.layers.SpectralNormalization`.
+
+    Each training step divides the kernels by estimates of their norms that power iteration carries
+    on from step to step: it is a weight, saved with the model. Keras's layer assigns weights in the
+    middle of a step, which several replicas cannot do.
+
+    Args:
+        network: a Functional `keras.Model`, such as the decoder of `networks.mlp`; it is copied, with its
+            weights.
+        power_iterations: per training step.
+
+    Example:
+        >>> from keras_vae import networks
+        >>> encoder, decoder = networks.mlp(784, latent_dim=20)
+        >>> spectrally_normalized(decoder).output_shape
+        (None, 784)
+
+    References:
+        Miyato, Kataoka, Koyama and Yoshida, Spectral Normalization for Generative Adversarial Networks,
+        2018, arXiv:1802.05957.
+    """
+
+    def normalized(layer: keras.Layer) -> keras.Layer:
+        copy = type(layer).from_config(layer.get_config())
+        if not hasattr(layer, "kernel"):
+            return copy
+        return keras.layers.SpectralNormalization(copy, power_iterations)
+
+    copy = keras.models.clone_model(network, clone_function=normalized)
+    for old, new in zip(network.layers, copy.layers, strict=True):
+        inner = new.layer if isinstance(new, keras.layers.SpectralNormalization) else new
+        inner.set_weights(old.get_weights())
+    return copy
