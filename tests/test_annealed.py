@@ -14,7 +14,7 @@ oracle = LinearGaussian.random()
 def check():
     """60 examples that the oracle drew, in two batches, with log p(x) from both sides."""
     settings = {"num_leapfrog_steps": 3, "batch_size": 40, "progress": False}
-    return evaluation.bidirectional_check(oracle.vae(), 60, 40, 8, seed=3, **settings)
+    return evaluation.bidirectional_check(oracle.vae(), 60, 100, 16, seed=3, **settings)
 
 
 def test_chains_from_the_prior_find_log_p_and_their_own_error(check):
@@ -22,16 +22,16 @@ def test_chains_from_the_prior_find_log_p_and_their_own_error(check):
     assert abs(found.mean - exact.mean()) < 4 * found.monte_carlo_error
     assert found.monte_carlo_error < 0.1
     assert found.acceptance_rate == pytest.approx(0.65, abs=0.12)
-    for words in ("temperatures=40", "chains=8", "start=prior", "acceptance rate 0."):
+    for words in ("temperatures=100", "chains=16", "start=prior", "acceptance rate 0."):
         assert words in str(found)
 
 
 def test_bounds_from_both_sides_enclose_log_p(check):
-    """Few temperatures leave a gap, with log p(x) inside it."""
-    exact, error = oracle.log_prob(check.examples).mean(), 2 * check.gap_standard_error
-    assert error < check.gap < 0.6
-    assert check.lower.mean < exact + error
-    assert exact - error < check.upper.mean()
+    """The gap that few temperatures leave has log p(x) inside it."""
+    exact, error = oracle.log_prob(check.examples).mean(), check.gap_standard_error
+    assert error < check.gap < 0.3
+    assert check.lower.mean < exact - error / 2
+    assert check.upper.mean() > exact + error / 2
     assert f"a gap of {check.gap:.3f}" in str(check)
 
 
@@ -42,8 +42,8 @@ def test_chains_mend_what_importance_sampling_misses_and_repeat_themselves():
     sampled = evaluation.log_likelihood(model, x, 8, progress=False)
     annealing = Annealing(model, 80, 8, 3, "posterior")
     a, b = (evaluation.annealed._there(annealing, x, 5, 20, False) for _ in range(2))
-    assert sampled.mean < exact - 0.4
-    assert a.mean == pytest.approx(exact, abs=0.15)
+    assert sampled.mean < exact - 1.0
+    assert a.mean == pytest.approx(exact, abs=0.2)
     np.testing.assert_array_equal(a.per_example, b.per_example)
     with pytest.raises(ValueError, match=r"same protocol.*method LogLikelihood and Annealed"):
         evaluation.difference(sampled, a)

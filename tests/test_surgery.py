@@ -55,6 +55,11 @@ def test_terms_add_up_exactly_and_are_those_of_the_whole_matrix(monkeypatch):
     np.testing.assert_allclose(
         found.dimension_kl, np.mean(log_marginals - log_p, axis=0), atol=1e-4
     )
+    np.testing.assert_allclose(
+        found.dimension_information + found.dimension_kl,
+        np.mean(np.einsum("iid->id", each) - log_p, axis=0),
+        atol=1e-4,
+    )
     assert found.rate == pytest.approx(found.mutual_information + found.marginal_kl, abs=1e-5)
     assert found.marginal_kl == pytest.approx(
         found.total_correlation + found.dimension_kl.sum(), abs=1e-5

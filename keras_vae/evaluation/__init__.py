@@ -14,7 +14,13 @@ from keras_vae.evaluation.distances import (
     kernel_distance,
     precision_recall,
 )
-from keras_vae.evaluation.estimate import Difference, Estimate, check_comparable, difference
+from keras_vae.evaluation.estimate import (
+    Difference,
+    Estimate,
+    check_comparable,
+    difference,
+    difference_of,
+)
 from keras_vae.evaluation.latents import LatentUse, latent_use
 from keras_vae.evaluation.likelihood import LogLikelihood, log_likelihood
 from keras_vae.evaluation.samples import (
@@ -45,6 +51,7 @@ __all__ = [
     "collapse_report",
     "density_coverage",
     "difference",
+    "difference_of",
     "features_of",
     "frechet_distance",
     "kernel_distance",

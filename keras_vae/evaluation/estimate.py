@@ -102,8 +102,12 @@ def difference(a: Estimate, b: Estimate) -> Difference:
             for each in (a, b)
         )
     )
-    apart = a.per_example - b.per_example
-    return Difference(mean=float(np.mean(apart)), standard_error=standard_error_of(apart))
+    return difference_of(a.per_example, b.per_example)
+
+
+def difference_of(a: np.ndarray, b: np.ndarray) -> Difference:
+    """The `Difference` of log p(x) of the same examples under two models, [N] each."""
+    return Difference(mean=float(np.mean(a - b)), standard_error=standard_error_of(a - b))
 
 
 def check_comparable(a: dict, b: dict) -> None:

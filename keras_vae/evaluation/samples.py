@@ -75,7 +75,7 @@ class SampleQuality:
         """Rows of (what, value) for a table."""
         return [
             ("Fréchet distance", f"{self.frechet_distance:.3f}"),
-            ("kernel distance x 1,000", f"{1000 * self.kernel_distance:.3f}"),
+            ("kernel distance", f"{self.kernel_distance:.3f}"),
             ("precision", f"{self.precision:.1%}"),
             ("recall", f"{self.recall:.1%}"),
             ("density", f"{self.density:.3f}"),
@@ -161,7 +161,7 @@ def train_features(
     classifier = _classifier(x.shape[1:], len(classes), seed)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     classifier.compile("adam", loss, jit_compile=False)
-    order = np.random.default_rng(seed)
+    order = np.random.default_rng(seed % 2**64)
     for _ in range(epochs):
         rows = order.permutation(len(x))
         classifier.fit(x[rows], numbers[rows], batch_size=128, shuffle=False, verbose=0)
@@ -172,7 +172,7 @@ def train_features(
 
 
 def _classifier(shape: tuple[int, ...], num_classes: int, seed: int) -> keras.Model:
-    seeds = iter(np.random.SeedSequence(seed).generate_state(4).tolist())
+    seeds = iter(np.random.SeedSequence(seed % 2**64).generate_state(4).tolist())
 
     def weights():
         return keras.initializers.GlorotUniform(next(seeds))

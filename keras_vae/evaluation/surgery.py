@@ -17,10 +17,11 @@ _NUMBERS_PER_PASS = 2**23  # z times examples times dimensions: what bounds the 
 class Surgery:
     """The rate of a model, taken apart; nats per example, means over N examples.
 
-        rate               = mutual_information + marginal_kl
-        marginal_kl        = total_correlation + sum(dimension_kl)
+        rate        = mutual_information + marginal_kl
+        marginal_kl = total_correlation + sum(dimension_kl)
+        rate of z_d = dimension_information[d] + dimension_kl[d]
 
-    Both are exact, not up to Monte Carlo error: all terms are of the same draws.
+    All are exact, not up to Monte Carlo error: the terms are of the same draws.
 
     Attributes:
         rate: E log q(z|x) - log p(z), a one-sample estimate of KL(q(z|x) || p(z)).
@@ -30,6 +31,8 @@ class Surgery:
             from the prior suffer from.
         total_correlation: KL(q(z) || prod_d q(z_d)); None where q(z|x) is no product over dimensions.
         dimension_kl: KL(q(z_d) || p(z_d)), float64 [D]; None where q(z|x) or the prior is no product.
+        dimension_information: of z_d alone and the number of the example, float64 [D]; None where q(z|x)
+            is no product.
         standard_errors: of rate, mutual information, marginal KL and total correlation over examples,
             by name.
         num_examples: N.
@@ -40,6 +43,7 @@ class Surgery:
     marginal_kl: float
     total_correlation: float | None
     dimension_kl: np.ndarray | None
+    dimension_information: np.ndarray | None
     standard_errors: dict[str, float]
     num_examples: int
 
@@ -129,13 +133,15 @@ def surgery(vae: VAE, x, *, seed=0) -> Surgery:
         joint = tf.reduce_sum(each, axis=-1)
         return tf.reduce_logsumexp(joint, axis=1), tf.reduce_logsumexp(each, axis=1)
 
-    own, prior, prior_each, joint, each = [], [], [], [], []
+    own, own_each, prior, prior_each, joint, each = [], [], [], [], [], []
     for start in range(0, num_examples, _ROWS):
         key = tf.stack(threefry(as_seed(seed), tf.constant(start), tf.constant(0)))
         q, z = vae.sampling.draw(posterior, tf.constant(params[start : start + _ROWS]), None, key)
         p = vae.prior_over(_rows(arrays, start, _ROWS))
         own.append(q.log_prob(z).numpy())
         prior.append(p.log_prob(z).numpy())
+        if by_dimension:
+            own_each.append(q.distribution.log_prob(z).numpy())
         if vae.prior.factorized:
             prior_each.append(p.distribution.log_prob(z).numpy())
         sums = [
@@ -156,12 +162,15 @@ def surgery(vae: VAE, x, *, seed=0) -> Surgery:
         "marginal_kl": log_joint - log_p,
         "total_correlation": log_joint - log_each.sum(axis=1) if by_dimension else None,
     }
-    dimension_kl = None
+    dimension_information = dimension_kl = None
+    if by_dimension:
+        dimension_information = np.mean(over_examples(own_each) - log_each, axis=0)
     if by_dimension and vae.prior.factorized:
         dimension_kl = np.mean(log_each - over_examples(prior_each), axis=0)
     return Surgery(
         **{name: None if term is None else float(np.mean(term)) for name, term in terms.items()},
         dimension_kl=dimension_kl,
+        dimension_information=dimension_information,
         standard_errors={n: standard_error_of(t) for n, t in terms.items() if t is not None},
         num_examples=num_examples,
     )
