@@ -1,6 +1,7 @@
 """How like a run's data the samples of its model are."""
 
 import os
+from typing import Any
 
 import keras
 import numpy as np
@@ -48,8 +49,8 @@ def feature_space(
     """
     if file is None:
         return train_features(*_labelled(run, "train"), _labelled(run, split), seed=seed)
-    network = keras.saving.load_model(file)
-    shapes = getattr(network, "input_shape", None), getattr(network, "output_shape", None)
+    network: Any = keras.saving.load_model(file)
+    shapes = getattr(network, "input_shape", ()), getattr(network, "output_shape", ())
     if shapes[0] != (None, *run.data.shape) or len(shapes[1]) != 2:
         raise ValueError(
             f"{file} has to be a network from examples (batch, {', '.join(map(str, run.data.shape))}) to features "

@@ -119,13 +119,16 @@ class Annealing:
         shape = [num_chains] if p.batch_shape.rank else [num_chains, num_rows(batch)]
         return p.sample(shape, seed=_derived(seed, stream, tf.constant(-1)))
 
-    def _along(self, batch, z, betas, step_sizes, seed, stream, went_on):
-        log_weights, acceptance, num_transitions = 0.0, 0.0, len(betas) - 1
+    def _along(
+        self, batch, z, betas, step_sizes, seed, stream, went_on
+    ) -> tuple[np.ndarray, np.ndarray]:
+        num_transitions = len(betas) - 1
+        log_weights, acceptance = np.zeros(z.shape[:-1]), np.zeros(z.shape[1:2])
         for first in range(0, num_transitions, _TRANSITIONS):
             z, log_w, accepted = self._walk(
                 batch, z, betas, step_sizes, seed, stream, tf.constant(first)
             )
-            log_weights += log_w.numpy().astype(np.float64)
+            log_weights += log_w.numpy()
             acceptance += accepted.numpy()
             went_on()
         return log_weights, acceptance / num_transitions

@@ -130,13 +130,13 @@ def collapse_report(vae: VAE, x, *, num_samples: int = 1, seed=0) -> CollapseRep
 
         return tf.map_fn(fall, exchanged, fn_output_signature=tf.float32)
 
-    total = 0.0
+    total = np.zeros(1 + vae.latent_dim)
     # No rest of a single example, which has no other to exchange with.
     num_parts = math.ceil(num_examples / _ROWS)
     for number, rows in enumerate(np.array_split(np.arange(num_examples), num_parts)):
         batch = tf.nest.map_structure(lambda array, i=rows: tf.constant(array[i]), arrays)
         key = tf.stack(threefry(as_seed(seed), tf.constant(number), tf.constant(0)))
-        total += falls(batch, key).numpy().astype(np.float64)
+        total += falls(batch, key).numpy()
     worth, *by_dimension = total / (num_examples * num_samples)
     return CollapseReport(use=use, worth=float(worth), worth_by_dimension=np.array(by_dimension))
 

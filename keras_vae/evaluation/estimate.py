@@ -1,6 +1,8 @@
 import abc
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +26,7 @@ class Estimate(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def settings(self) -> dict[str, int | str]:
+    def settings(self) -> Mapping[str, int | str]:
         """What the value of the estimate depends on, beside model and data."""
 
     @property
@@ -110,7 +112,7 @@ def difference_of(a: np.ndarray, b: np.ndarray) -> Difference:
     return Difference(mean=float(np.mean(a - b)), standard_error=standard_error_of(a - b))
 
 
-def check_comparable(a: dict, b: dict) -> None:
+def check_comparable(a: dict[str, Any], b: dict[str, Any]) -> None:
     """Raises `ValueError` where two estimates do not agree in what is said of how they were made."""
     if differing := [name for name in a | b if a.get(name) != b.get(name)]:
         found = ", ".join(f"{name} {a.get(name)} and {b.get(name)}" for name in differing)

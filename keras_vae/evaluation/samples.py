@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -158,9 +159,9 @@ def train_features(
     classes, numbers = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"A classifier needs at least 2 classes. Received: {len(classes)}")
-    classifier = _classifier(x.shape[1:], len(classes), seed)
+    classifier: Any = _classifier(x.shape[1:], len(classes), seed)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    classifier.compile("adam", loss, jit_compile=False)
+    classifier.compile("adam", loss)
     order = np.random.default_rng(seed % 2**64)
     for _ in range(epochs):
         rows = order.permutation(len(x))
@@ -174,7 +175,7 @@ def train_features(
 def _classifier(shape: tuple[int, ...], num_classes: int, seed: int) -> keras.Model:
     seeds = iter(np.random.SeedSequence(seed % 2**64).generate_state(4).tolist())
 
-    def weights():
+    def weights() -> Any:
         return keras.initializers.GlorotUniform(next(seeds))
 
     layers = [keras.Input(shape)]

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -41,11 +42,11 @@ class Surgery:
     rate: float
     mutual_information: float
     marginal_kl: float
-    total_correlation: float | None
-    dimension_kl: np.ndarray | None
-    dimension_information: np.ndarray | None
     standard_errors: dict[str, float]
     num_examples: int
+    total_correlation: float | None = None
+    dimension_kl: np.ndarray | None = None
+    dimension_information: np.ndarray | None = None
 
     @property
     def most_information(self) -> float:
@@ -160,18 +161,20 @@ def surgery(vae: VAE, x, *, seed=0) -> Surgery:
         "rate": log_q - log_p,
         "mutual_information": log_q - log_joint,
         "marginal_kl": log_joint - log_p,
-        "total_correlation": log_joint - log_each.sum(axis=1) if by_dimension else None,
     }
+    if by_dimension:
+        terms["total_correlation"] = log_joint - log_each.sum(axis=1)
+    means: dict[str, Any] = {name: float(np.mean(term)) for name, term in terms.items()}
     dimension_information = dimension_kl = None
     if by_dimension:
         dimension_information = np.mean(over_examples(own_each) - log_each, axis=0)
     if by_dimension and vae.prior.factorized:
         dimension_kl = np.mean(log_each - over_examples(prior_each), axis=0)
     return Surgery(
-        **{name: None if term is None else float(np.mean(term)) for name, term in terms.items()},
+        **means,
         dimension_kl=dimension_kl,
         dimension_information=dimension_information,
-        standard_errors={n: standard_error_of(t) for n, t in terms.items() if t is not None},
+        standard_errors={name: standard_error_of(term) for name, term in terms.items()},
         num_examples=num_examples,
     )
 
