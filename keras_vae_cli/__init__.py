@@ -12,6 +12,7 @@ __all__ = ["app", "main"]
 
 for _group in (  # in the order of --help
     "training",
+    "evaluating",
     "searching",
     "looking",
     "control",

@@ -9,7 +9,6 @@ from keras_vae_cli._app import (
     LogFormat,
     RunArgument,
     SeedOption,
-    SplitOption,
     app,
     column_types,
     console,
@@ -17,7 +16,6 @@ from keras_vae_cli._app import (
     open_run,
     quietly,
     rows,
-    say,
     sizes,
     usage,
 )
@@ -161,31 +159,6 @@ def train(
             )
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-
-
-@app.command()
-def evaluate(
-    run: RunArgument,
-    num_samples: Annotated[
-        int, typer.Option(min=1, help="Importance samples per example, k.")
-    ] = 5000,
-    split: SplitOption = "test",
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first so many examples.")
-    ] = None,
-    seed: SeedOption = 0,
-):
-    """Estimate log p(x) by importance sampling, and the objective's terms; writes
-    RUN/evaluation.json.
-    """
-    opened = open_run(run)
-    with quietly():
-        from keras_vae.training.results import evaluate_run
-    result = evaluate_run(opened, num_samples=num_samples, split=split, limit=limit, seed=seed)
-    console.print(rows(result.rows(), "", "nats per example", "standard error"))
-    say(result.estimate)
-    say(f"active units: {result.active_units} of {opened.model.latent_dim}")
-    result.write(opened)
 
 
 @app.command()

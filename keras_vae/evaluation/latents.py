@@ -23,9 +23,14 @@ class LatentUse:
     rate: np.ndarray | None
 
     @property
+    def is_active(self) -> np.ndarray:
+        """Whether a dimension is an active unit, of variance above 0.01: bool [D]."""
+        return self.variance > _ACTIVE
+
+    @property
     def num_active(self) -> int:
-        """Number of active units: those of variance above 0.01."""
-        return int(np.sum(self.variance > _ACTIVE))
+        """Number of active units."""
+        return int(np.sum(self.is_active))
 
 
 def latent_use(vae: VAE, x) -> LatentUse:

@@ -12,13 +12,17 @@ from keras_vae.pictures.grids import (
     save_rows,
     side_by_side,
 )
-from keras_vae.pictures.plots import anomalies, latent_map, learning_curves, overview, save_figure
+from keras_vae.pictures.latents import PROJECTIONS, dimensions, has_umap, latent_map
+from keras_vae.pictures.plots import anomalies, learning_curves, overview, save_figure
 from keras_vae.pictures.tables import table_quality, true_and_imputed
 
 __all__ = [
+    "PROJECTIONS",
     "analogy_grid",
     "anomalies",
     "check_output",
+    "dimensions",
+    "has_umap",
     "image_grid",
     "is_image",
     "latent_map",

@@ -1,57 +1,11 @@
 """Plots of latents, histories and scores."""
 
 import os
-from typing import Any
 
 import matplotlib.figure
 import numpy as np
 
 from keras_vae import _files
-
-
-def latent_map(
-    path: str | os.PathLike[str],
-    z: np.ndarray,
-    labels: np.ndarray | None = None,
-    of: str = "test examples",
-) -> None:
-    """Plots embeddings on their first two principal axes, coloured by label.
-
-    Args:
-        path: PNG file to write.
-        z: float [N, latent_dim].
-        labels: [N], numbers or names, or None.
-        of: what the N are, for the title.
-    """
-    if len(z) < 2:
-        raise ValueError(f"A map needs at least 2 examples. Received: {len(z)}")
-    centred = z - z.mean(axis=0)
-    _, spread, axes = np.linalg.svd(centred, full_matrices=False)
-    flat = centred @ axes[:2].T
-    share = spread[:2] ** 2 / max(np.sum(spread**2), np.finfo(np.float32).tiny)
-    figure, ax = _figure(6.4, 5.4)
-    if flat.shape[1] == 1:
-        flat = np.concatenate([flat, np.zeros_like(flat)], axis=1)
-    names: Any = None
-    if labels is not None and (labels.dtype.kind not in "buif" or np.isnan(labels).any()):
-        names, labels = np.unique(labels.astype(str), return_inverse=True)
-    style = {} if labels is None else {"c": labels, "cmap": "tab10"}
-    points = ax.scatter(flat[:, 0], flat[:, 1], s=4, alpha=0.7, linewidths=0, **style)
-    if labels is not None:
-        shown: Any = "auto" if names is None else None  # None: all of them
-        marks, texts = points.legend_elements(num=shown)
-        ax.legend(
-            marks,
-            texts if names is None else list(names),
-            title="label",
-            fontsize=8,
-            loc="center left",
-            bbox_to_anchor=(1, 0.5),
-        )
-    for name, part in zip(("x", "y"), share, strict=False):
-        ax.set(**{f"{name}label": f"principal axis ({part:.0%} of the variance)"})
-    ax.set_title(f"posterior means of {len(z):,} {of}")
-    save_figure(figure, path)
 
 
 def learning_curves(

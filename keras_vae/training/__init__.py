@@ -1,5 +1,6 @@
 """Training runs: a recipe in words, a folder that can be resumed, evaluated and exported."""
 
+from keras_vae.training.comparison import Comparison, compare
 from keras_vae.training.logs import LOGS
 from keras_vae.training.loop import resume, train
 from keras_vae.training.recipe import LIKELIHOODS, NETWORKS, OBJECTIVES, POSTERIORS, PRIORS, Recipe
@@ -14,9 +15,11 @@ __all__ = [
     "POSTERIORS",
     "PRIORS",
     "STRATEGIES",
+    "Comparison",
     "Recipe",
     "Run",
     "TrainingDiverged",
+    "compare",
     "make_strategy",
     "resume",
     "train",

@@ -1,7 +1,5 @@
-"""What is asked of a finished run: its likelihood, its embeddings, what it is."""
+"""What is asked of a finished run: its examples, its embeddings, an export, what it is."""
 
-import dataclasses
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -14,63 +12,12 @@ from keras_vae import _files, pictures
 from keras_vae._parts import check_known
 from keras_vae.data import Splits
 from keras_vae.data.tables import described
-from keras_vae.evaluation import LogLikelihood, latent_use, log_likelihood
 from keras_vae.export import FORMATS, QUANTIZATIONS, Parity, export
 from keras_vae.likelihoods import Column
-from keras_vae.models import VAE, num_rows
+from keras_vae.models import VAE
 from keras_vae.training.run import Run
 
 _COST_EXAMPLES = 1000  # to measure the cost of quantisation on
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """The importance-sampled likelihood of a split, and the objective's terms on it.
-
-    Attributes:
-        estimate: log p(x).
-        terms: the objective's terms over the same examples, nats per example.
-        active_units: how many latent dimensions depend on them; None for a single example.
-        about: what it is an evaluation of, and how: split, sha256 of its examples, seed.
-    """
-
-    estimate: LogLikelihood
-    terms: dict[str, float]
-    active_units: int | None
-    about: dict[str, Any]
-
-    def rows(self) -> list[tuple[str, str, str]]:
-        """Rows of (what, value, standard error) for a table, in nats per example."""
-        estimate = self.estimate
-        return [
-            (
-                f"-log p(x), k={estimate.num_samples}",
-                f"{-estimate.mean:.2f}",
-                f"{estimate.standard_error:.2f}",
-            ),
-            *((term.replace("_", " "), f"{value:.2f}", "") for term, value in self.terms.items()),
-        ]
-
-    def write(self, run: Run) -> None:
-        """Writes `evaluation.json` into the run's folder; an error that cannot be told is null."""
-        estimate = self.estimate
-        record = {
-            **self.about,
-            "num_examples": estimate.num_examples,
-            "num_samples": estimate.num_samples,
-            "log_likelihood": estimate.mean,
-            "standard_error": _or_none(estimate.standard_error),
-            "monte_carlo_error": estimate.monte_carlo_error,
-            "bits_per_dim": estimate.bits_per_dim,
-            "bits_per_dim_standard_error": _or_none(estimate.bits_per_dim_standard_error),
-            "terms": self.terms,
-            "active_units": self.active_units,
-        }
-        _files.write(run.path / "evaluation.json", json.dumps(record, indent=2) + "\n")
-
-
-def _or_none(number: float) -> float | None:
-    return number if math.isfinite(number) else None
 
 
 def examples(splits: Splits, split: str, limit: int | None = None) -> Any:
@@ -80,29 +27,6 @@ def examples(splits: Splits, split: str, limit: int | None = None) -> Any:
         raise ValueError(f"The number of examples has to be at least 1. Received: {limit}")
     available = len(splits.stored[split])
     return splits.examples(split, available if limit is None else min(limit, available))
-
-
-def evaluate_run(
-    run: Run, *, num_samples: int, split: str = "test", limit: int | None = None, seed: int = 0
-) -> Evaluation:
-    """Estimates log p(x) of a run's model on a split of its data.
-
-    Args:
-        run: the run.
-        num_samples: importance samples per example, k.
-        split: "train", "validation" or "test".
-        limit: only the first so many examples.
-        seed: of the importance samples.
-    """
-    x = examples(run.data, split, limit)
-    estimate = log_likelihood(run.model, x, num_samples, seed=seed)
-    terms = run.model.evaluate(x, batch_size=500, verbose=0, return_dict=True)
-    return Evaluation(
-        estimate=estimate,
-        terms={term: terms[term] for term in run.model.objective.terms},
-        active_units=latent_use(run.model, x).num_active if num_rows(x) > 1 else None,
-        about={"split": split, "sha256": run.data.fingerprints[split], "seed": seed},
-    )
 
 
 def class_number(run: Run, name: str) -> int:

@@ -46,7 +46,9 @@ class Run:
     ENTRIES = (
         "model.keras",
         "history.csv",
+        "evaluation",
         "evaluation.json",
+        "log_likelihood.npy",
         "report.md",
         "learning_curves.png",
         "samples.png",

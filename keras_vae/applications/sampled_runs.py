@@ -1,0 +1,102 @@
+"""How like a run's data the samples of its model are."""
+
+import os
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_vae._parts import name_of
+from keras_vae.evaluation import FeatureSpace, SampleQuality, sample_quality, train_features
+from keras_vae.models import VAE, num_rows, x_of
+from keras_vae.noise import as_seed, normals, threefry
+from keras_vae.training import Run
+from keras_vae.training.results import examples
+
+__all__ = ["feature_space", "run_quality", "why_no_quality"]
+
+_FEWEST, _MOST_CLASSES, _MOST_TRAINED = 50, 100, 60_000  # examples, classes, training examples
+_POOL = 20_000  # examples to choose from
+_ROWS = 500  # drawn at once
+
+
+def why_no_quality(run: Run, split: str, num_examples: int) -> str:
+    """Why the samples of a run cannot be compared with a split; "" where they can."""
+    data = run.data
+    if data.columns:
+        return "the data are a table; `keras-vae synthesize` reports on synthetic rows."
+    if data.train_labels is None or data.stored[split].labels is None:
+        return "the data have no labels to train a classifier on."
+    if not 2 <= len(data.classes) <= _MOST_CLASSES:
+        return f"the labels have {len(data.classes)} classes; 2 to {_MOST_CLASSES} are needed."
+    if num_examples < _FEWEST:
+        return f"of {num_examples} examples; {_FEWEST} are needed."
+    return ""
+
+
+def feature_space(
+    run: Run, split: str, file: str | os.PathLike[str] | None = None, seed: int = 0
+) -> FeatureSpace:
+    """The features of a classifier trained on a run's data, or those of a file.
+
+    Args:
+        run: the run.
+        split: what the classifier's accuracy is measured on.
+        file: a .keras network, x [N, *event] -> features [N, F], such as another run's
+            evaluation/features.keras; None: one is trained.
+        seed: of the classifier.
+    """
+    if file is None:
+        return train_features(*_labelled(run, "train"), _labelled(run, split), seed=seed)
+    network: Any = keras.saving.load_model(file)
+    shapes = getattr(network, "input_shape", ()), getattr(network, "output_shape", ())
+    if shapes[0] != (None, *run.data.shape) or len(shapes[1]) != 2:
+        raise ValueError(
+            f"{file} has to be a network from examples (batch, {', '.join(map(str, run.data.shape))}) to features "
+            f"(batch, F). Received a {name_of(network)} from {shapes[0]} to {shapes[1]}."
+        )
+    return FeatureSpace(network=network, about=os.fspath(file))
+
+
+def run_quality(
+    run: Run, split: str, number: int, features: FeatureSpace, seed: int = 0
+) -> dict[str, SampleQuality]:
+    """Compares examples of a split with as many "generated" ones, and with real ones of another split.
+
+    Real ones are chosen at random: the first of a split need not be like the others (MNIST's test
+    digits are not). Generated are x ~ p(x|z), z ~ p(z), not the locations that `generate` shows, under
+    the conditions of the real ones. What real examples of another split reach is what can be reached;
+    they are not of the training split, which the classifier knows, if there is a third.
+    """
+    real = _chosen(run, split, number, seed)
+    compared = {"generated": _drawn(run.model, real, seed)}
+    for other in ("validation", "test", "train"):
+        if other in run.data.stored and other != split:
+            compared[f"real, {other}"] = x_of(_chosen(run, other, number, seed))
+            break
+    return {name: sample_quality(x_of(real), each, features) for name, each in compared.items()}
+
+
+def _chosen(run: Run, split: str, number: int, seed: int):
+    """Examples of a split at random, all of them where there are not as many."""
+    pool = examples(run.data, split, _POOL)
+    rows = np.random.default_rng(seed % 2**64).permutation(num_rows(pool))[:number]
+    return tf.nest.map_structure(lambda array: array[rows], pool)
+
+
+def _labelled(run: Run, split: str) -> tuple[np.ndarray, np.ndarray]:
+    x = x_of(examples(run.data, split, _MOST_TRAINED))
+    return x, run.data.class_numbers(split)[: len(x)]
+
+
+def _drawn(model: VAE, like, seed: int) -> np.ndarray:
+    """As many x ~ p(x|z), z ~ p(z), as the batch has examples, under their conditions."""
+    number, key, found = num_rows(like), as_seed(seed), []
+    noise = normals(key, number, model.prior.noise_size)
+    for start in range(0, number, _ROWS):
+        rows = slice(start, start + _ROWS)
+        batch = {name: tf.constant(like[name][rows]) for name in model.conditions}
+        own = tf.stack(threefry(key, tf.constant(start), tf.constant(-1)))
+        found.append(model.draw(batch, model.prior.transform(noise[rows], batch), own).numpy())
+    return np.concatenate(found)

@@ -1,0 +1,198 @@
+"""All that can be said of a finished run: tables, words and plots."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_vae import _files, pictures, reports
+from keras_vae.applications import control
+from keras_vae.applications.sampled_runs import feature_space, run_quality, why_no_quality
+from keras_vae.evaluation import (
+    CollapseReport,
+    FeatureSpace,
+    SampleQuality,
+    Surgery,
+    collapse_report,
+    surgery,
+)
+from keras_vae.models import num_rows, x_of
+from keras_vae.training import Run
+from keras_vae.training.evaluating import Evaluation, evaluate_run
+from keras_vae.training.results import examples
+
+__all__ = ["WholeEvaluation", "evaluate_whole"]
+
+_SURGERY, _COLLAPSE, _COMPARED = 5000, 1000, 5000  # examples at most
+_RECONSTRUCTED, _TRAVERSED = 32, 12  # examples and dimensions in pictures
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WholeEvaluation:
+    """The evaluation of a run: its likelihood, what its latents do, how good its samples are.
+
+    Attributes:
+        run: the run.
+        evaluation: log p(x) and the objective's terms.
+        collapse: which latents are used, of the first 1,000 examples.
+        surgery: the rate, taken apart, of the first 5,000; None for a posterior that does not give
+            its density at any z.
+        quality: of "generated" examples, and of real ones of another split, which says what can be
+            reached; {} where there is none.
+        features: the feature space of `quality`.
+        left_out: what is missing, and why.
+    """
+
+    run: Run
+    evaluation: Evaluation
+    collapse: CollapseReport
+    surgery: Surgery | None
+    quality: Mapping[str, SampleQuality]
+    features: FeatureSpace | None
+    left_out: tuple[str, ...]
+
+    def tables(self) -> Iterator[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
+        """Yields tables: title, header, rows."""
+        header = "", "nats per example", "standard error"
+        yield "Likelihood", header, [*self.evaluation.rows()]
+        if self.surgery is not None:
+            title = f"The rate, taken apart, of {self.surgery.num_examples:,} examples"
+            yield title, header, [*self.surgery.rows()]
+        if self.quality:
+            columns = [quality.rows() for quality in self.quality.values()]
+            rows = [(row[0][0], *(value for _, value in row)) for row in zip(*columns, strict=True)]
+            num_real = next(iter(self.quality.values())).num_real
+            yield (
+                f"Samples against {num_real:,} real examples, chosen at random",
+                ("", *self.quality),
+                rows,
+            )
+
+    def remarks(self) -> list[str]:
+        """What stands in words: which examples, which latents, which feature space, what is missing."""
+        space = [f"Samples: {self.features}. Not Inception-FID."] if self.features else []
+        return [str(self.evaluation), str(self.collapse), *space, *self.left_out]
+
+    def write(self) -> Path:
+        """Writes RUN/evaluation.json, and the folder RUN/evaluation with report, plots and features.
+
+        Returns:
+            The folder.
+        """
+        self.evaluation.write(self.run)
+        folder = self.run.path / "evaluation"
+        with _files.replacing(folder) as new:
+            new.mkdir()
+            drawn = _draw(self, new)
+            if self.features is not None:
+                self.features.network.save(new / "features.keras")
+            record = self.evaluation.record() | {
+                "collapse": dataclasses.asdict(self.collapse),
+                "surgery": None if self.surgery is None else dataclasses.asdict(self.surgery),
+                "samples": {name: dataclasses.asdict(q) for name, q in self.quality.items()},
+                "left_out": list(self.left_out),
+            }
+            text = json.dumps(record, indent=2, default=np.ndarray.tolist)
+            (new / "report.json").write_text(text + "\n")
+            sections = [
+                f"# Evaluation of {self.run.path.resolve().name}",
+                *self.remarks(),
+                *(
+                    f"## {title}\n\n{reports.table(header, rows)}"
+                    for title, header, rows in self.tables()
+                ),
+                *(f"## {title}\n\n![{title}]({name})" for name, title in drawn.items()),
+            ]
+            (new / "report.md").write_text("\n\n".join(sections) + "\n")
+            reports.write_html(new / "report.md", new / "report.html")
+        return folder
+
+
+def evaluate_whole(
+    run: Run,
+    *,
+    num_samples: int,
+    split: str = "test",
+    limit: int | None = None,
+    seed: int = 0,
+    num_temperatures: int | None = None,
+    features: str | os.PathLike[str] | None = None,
+) -> WholeEvaluation:
+    """Evaluates a run in every respect.
+
+    Args:
+        run: the run.
+        num_samples: importance samples per example, k.
+        split: "train", "validation" or "test".
+        limit: only the first so many examples, at least 2.
+        seed: of all draws, and of the classifier.
+        num_temperatures: of annealed importance sampling; None: without.
+        features: the file of `sampled_runs.feature_space`; None: a classifier is trained.
+    """
+    x = examples(run.data, split, limit)
+    if num_rows(x) < 2:
+        raise ValueError("What latents do shows over at least 2 examples. Received: 1")
+    space, left_out = None, []
+    if reason := why_no_quality(run, split, num_rows(x)):
+        left_out.append(f"Without the quality of samples: {reason}")
+    else:
+        space = feature_space(run, split, features, seed)
+    if not run.model.posterior.invertible:
+        left_out.append("Without surgery: the posterior gives log q(z|x) at its own samples only.")
+    return WholeEvaluation(
+        run=run,
+        evaluation=evaluate_run(
+            run,
+            num_samples=num_samples,
+            split=split,
+            limit=limit,
+            seed=seed,
+            num_temperatures=num_temperatures,
+        ),
+        collapse=collapse_report(run.model, _first(x, _COLLAPSE), seed=seed),
+        surgery=(
+            surgery(run.model, _first(x, _SURGERY), seed=seed)
+            if run.model.posterior.invertible
+            else None
+        ),
+        quality={}
+        if space is None
+        else run_quality(run, split, min(num_rows(x), _COMPARED), space, seed),
+        features=space,
+        left_out=tuple(left_out),
+    )
+
+
+def _first(batch, number: int):
+    return tf.nest.map_structure(lambda array: array[:number], batch)
+
+
+def _draw(whole: WholeEvaluation, folder: Path) -> dict[str, str]:
+    """Draws what there is to draw; gives titles by file name."""
+    run, model, split = whole.run, whole.run.model, whole.evaluation.about["split"]
+    x, drawn = examples(run.data, split, whole.evaluation.estimate.num_examples), {}
+    if pictures.is_image(model.event_shape):
+        shown = _first(x, _RECONSTRUCTED)
+        again, value_range = model.reconstruct(shown), run.value_range
+        pictures.save(folder / "reconstructions.png", again, x_of(shown), value_range)
+        rows = control.traversals(model, _first(x, _COLLAPSE), min(_TRAVERSED, model.latent_dim))
+        pictures.save_rows(folder / "traversals.png", rows, value_range)
+        drawn["reconstructions.png"] = "Examples, and their reconstructions below"
+        drawn["traversals.png"] = "Latent dimensions, from -3 to 3 standard deviations of the prior"
+    worth, parts = whole.collapse.worth_by_dimension, whole.surgery
+    costs = () if parts is None else (parts.dimension_information, parts.dimension_kl)
+    pictures.dimensions(folder / "dimensions.png", worth, *costs)
+    drawn["dimensions.png"] = "What latent dimensions cost, and what they are worth"
+    z, labels = model.embed(x), run.data.stored[split].labels
+    for projection in ["pca", "umap"] if pictures.has_umap() else ["pca"]:
+        name = f"latent_map_{projection}.png"
+        of = f"{split} examples"
+        pictures.latent_map(
+            folder / name, z, None if labels is None else labels[: len(z)], of, projection
+        )
+        drawn[name] = f"Where examples lie in latent space ({projection.upper()})"
+    return drawn

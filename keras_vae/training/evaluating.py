@@ -1,0 +1,154 @@
+"""The likelihood of a finished run, and what it is the likelihood of."""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_vae import _files
+from keras_vae.evaluation import (
+    AnnealedLogLikelihood,
+    BidirectionalCheck,
+    LogLikelihood,
+    annealed_log_likelihood,
+    bidirectional_check,
+    latent_use,
+    log_likelihood,
+)
+from keras_vae.models import num_rows
+from keras_vae.training.results import examples
+from keras_vae.training.run import Run
+
+_ANNEALED = 100  # examples for annealed importance sampling, which takes long
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """The importance-sampled likelihood of a split, and the objective's terms on it.
+
+    Attributes:
+        estimate: log p(x).
+        terms: the objective's terms over the same examples, nats per example.
+        active_units: how many latent dimensions depend on them; None for a single example.
+        about: what it is an evaluation of, and how: data, protocol, split, sha256 of the examples, seed.
+        annealed: log p(x) of the first of them by annealed importance sampling, if it was asked for.
+        check: how far below the truth that is, on as many examples that the model drew.
+    """
+
+    estimate: LogLikelihood
+    terms: dict[str, float]
+    active_units: int | None
+    about: dict[str, Any]
+    annealed: AnnealedLogLikelihood | None = None
+    check: BidirectionalCheck | None = None
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Rows of (what, value, standard error) for a table, in nats per example."""
+        estimate, annealed, check = self.estimate, self.annealed, self.check
+        found = [(f"-log p(x), k={estimate.num_samples}", -estimate.mean, estimate.standard_error)]
+        if annealed is not None and check is not None:
+            first = annealed.num_examples
+            sampled = float(np.mean(estimate.per_example[:first]))
+            found += [
+                (f"the same, of the first {first}", -sampled, None),
+                (f"annealed, of the first {first}", -annealed.mean, annealed.standard_error),
+                (f"gap of {first} drawn examples", check.gap, check.gap_standard_error),
+            ]
+        found += [(term.replace("_", " "), value, None) for term, value in self.terms.items()]
+        return [
+            (what, f"{value:.2f}", "" if error is None else f"{error:.2f}")
+            for what, value, error in found
+        ]
+
+    def __str__(self):
+        of = f"{self.about['data']}, {self.about['split']}, protocol {self.about['protocol']}"
+        return f"{of}: {self.estimate}"
+
+    def record(self) -> dict[str, Any]:
+        """What evaluation.json holds; an error that cannot be told is null."""
+        estimate = self.estimate
+        found = {
+            **self.about,
+            "num_examples": estimate.num_examples,
+            "num_samples": estimate.num_samples,
+            "log_likelihood": estimate.mean,
+            "standard_error": _or_none(estimate.standard_error),
+            "monte_carlo_error": estimate.monte_carlo_error,
+            "bits_per_dim": estimate.bits_per_dim,
+            "bits_per_dim_standard_error": _or_none(estimate.bits_per_dim_standard_error),
+            "terms": self.terms,
+            "active_units": self.active_units,
+        }
+        if self.annealed is not None and self.check is not None:
+            found["annealed"] = {
+                **self.annealed.settings,
+                "num_examples": self.annealed.num_examples,
+                "log_likelihood": self.annealed.mean,
+                "standard_error": _or_none(self.annealed.standard_error),
+                "acceptance_rate": self.annealed.acceptance_rate,
+                "gap": self.check.gap,
+                "gap_standard_error": _or_none(self.check.gap_standard_error),
+            }
+        return found
+
+    def write(self, run: Run) -> None:
+        """Writes `evaluation.json` and `log_likelihood.npy`, log p(x) of every example, into the run's folder."""
+        with _files.replacing(run.path / "log_likelihood.npy") as new:
+            np.save(new, self.estimate.per_example)
+        _files.write(run.path / "evaluation.json", json.dumps(self.record(), indent=2) + "\n")
+
+
+def _or_none(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def evaluate_run(
+    run: Run,
+    *,
+    num_samples: int,
+    split: str = "test",
+    limit: int | None = None,
+    seed: int = 0,
+    num_temperatures: int | None = None,
+) -> Evaluation:
+    """Estimates log p(x) of a run's model on a split of its data.
+
+    Args:
+        run: the run.
+        num_samples: importance samples per example, k.
+        split: "train", "validation" or "test".
+        limit: only the first so many examples.
+        seed: of the importance samples.
+        num_temperatures: of annealed importance sampling, on the first 100 examples; None: without.
+    """
+    model, x = run.model, examples(run.data, split, limit)
+    estimate = log_likelihood(model, x, num_samples, seed=seed)
+    terms = model.evaluate(x, batch_size=500, verbose=0, return_dict=True)
+    annealed = check = None
+    if num_temperatures is not None:
+        first = tf.nest.map_structure(lambda array: array[:_ANNEALED], x)
+        annealed = annealed_log_likelihood(model, first, num_temperatures, seed=seed)
+        check = bidirectional_check(
+            model,
+            annealed.num_examples,
+            num_temperatures,
+            conditions={name: first[name] for name in model.side_inputs},
+            seed=seed,
+        )
+    return Evaluation(
+        estimate=estimate,
+        terms={term: terms[term] for term in model.objective.terms},
+        active_units=latent_use(model, x).num_active if num_rows(x) > 1 else None,
+        about={
+            "data": run.config["data"]["name"],
+            "protocol": run.config["data"]["protocol"],
+            "split": split,
+            "sha256": estimate.sha256,
+            "seed": seed,
+        },
+        annealed=annealed,
+        check=check,
+    )

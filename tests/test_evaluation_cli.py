@@ -1,0 +1,182 @@
+"""`keras-vae evaluate --all` and `compare`: on a small run, what they say, write and refuse."""
+
+import json
+import shutil
+import sys
+import types
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_vae import pictures
+from keras_vae.training import Recipe, compare, train
+
+FEW = ("--num-samples", 20, "--limit", 60)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run on images of two classes, with labels, trained for one epoch."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    rng = np.random.default_rng(0)
+    labels = np.arange(600) % 2
+    x = 120 * rng.random((600, 8, 8, 1))
+    x[labels == 0, :4] += 120
+    x[labels == 1, 4:] += 120
+    np.savez(
+        folder / "images.npz",
+        x_train=x[:400].astype(np.uint8),
+        y_train=labels[:400],
+        x_test=x[400:].astype(np.uint8),
+        y_test=labels[400:],
+    )
+    recipe = Recipe(
+        data=str(folder / "images.npz"),
+        protocol="dynamic",
+        hidden=(8,),
+        latent_dim=3,
+        batch_size=40,
+        epochs=1,
+        jit_compile=False,
+    )
+    return train(recipe, folder / "a").path
+
+
+def copied(run, path, **recipe):
+    shutil.copytree(run, path)
+    config = json.loads((path / "config.json").read_text())
+    config["recipe"] |= recipe
+    (path / "config.json").write_text(json.dumps(config))
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(run, tmp_path_factory):
+    """The run after `evaluate --all` with a little annealing, and what it printed."""
+    from keras_vae_cli import main
+
+    path = copied(run, tmp_path_factory.mktemp("whole") / "b")
+    lines = []
+    with pytest.MonkeyPatch.context() as patch:
+        command = ["evaluate", path, "--all", *FEW, "--temperatures", 3]
+        patch.setattr("keras_vae.training.evaluating._ANNEALED", 10)
+        patch.setattr("keras_vae_cli.evaluating.say", lambda what: lines.append(str(what)))
+        patch.setattr(sys, "argv", ["keras-vae", *map(str, command)])
+        with pytest.raises(SystemExit) as exit:
+            main()
+        assert not exit.value.code
+    return path, "\n".join(lines)
+
+
+def test_everything_is_said(whole):
+    path, out = whole
+    report = json.loads((path / "evaluation" / "report.json").read_text())
+    simple = json.loads((path / "evaluation.json").read_text())
+    assert simple.items() <= report.items()
+    assert report["protocol"] == "dynamic"
+    assert f"sha256 {report['sha256'][:12]}" in out
+    assert "protocol dynamic: log p(x) = " in out
+    assert "k=20" in out
+    assert "features of a classifier of 2 classes" in out
+    assert "Not Inception-FID" in out
+    assert set(report["samples"]) == {"generated", "real, validation"}
+    assert report["surgery"]["num_examples"] == 60
+    assert report["annealed"]["temperatures"] == 3
+    assert report["annealed"]["num_examples"] == 10
+    assert len(report["collapse"]["worth_by_dimension"]) == 3
+    markdown = (path / "evaluation" / "report.md").read_text()
+    for words in ("| annealed, of the first 10 |", "| rate |", "| Fréchet distance |"):
+        assert words in markdown
+    for name in ("reconstructions", "traversals", "dimensions", "latent_map_pca"):
+        with Image.open(path / "evaluation" / f"{name}.png") as image:
+            assert min(image.size) > 50
+        assert f"({name}.png)" in markdown
+    assert (path / "evaluation" / "report.html").stat().st_size > 10_000
+
+
+def test_features_of_another_run_are_taken(whole, run, tmp_path):
+    """The same network: the same distances as where it was trained. Another shape is refused."""
+    import keras
+
+    from keras_vae.applications.sampled_runs import feature_space, run_quality
+    from keras_vae.training import Run
+
+    path, _ = whole
+    space = feature_space(Run(run), "test", path / "evaluation" / "features.keras")
+    quality = run_quality(Run(run), "test", 60, space)["generated"]
+    report = json.loads((path / "evaluation" / "report.json").read_text())
+    expected = report["samples"]["generated"]
+    assert quality.frechet_distance == pytest.approx(expected["frechet_distance"], rel=1e-3)
+    assert space.sha256[:12] in expected["features"]
+    keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match="a Sequential from"):
+        feature_space(Run(run), "test", tmp_path / "other.keras")
+
+
+def test_runs_are_ranked_by_paired_differences(whole, run, cli, tmp_path):
+    best, (worse, _) = copied(run, tmp_path / "best"), whole
+    record = json.loads((worse / "evaluation.json").read_text())
+    per_example = np.load(worse / "log_likelihood.npy") + np.linspace(0.0, 1.0, 60)
+    np.save(best / "log_likelihood.npy", per_example)
+    better = record | {"log_likelihood": per_example.mean()}
+    (best / "evaluation.json").write_text(json.dumps(better))
+    found = compare([worse, best])
+    assert found.names == (str(best), str(worse))
+    assert found.behind[1].mean == pytest.approx(0.5)
+    assert found.behind[1].standard_error == pytest.approx(
+        np.std(np.linspace(0, 1, 60), ddof=1) / 60**0.5
+    )
+    code, out, _ = cli("compare", worse, best)
+    assert code == 0
+    assert "0.50 ± 0.04" in out
+    assert "k=20" in out
+    assert record["sha256"][:12] in out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"protocol": "static"}, "protocol dynamic and static"),
+        ({"num_samples": 5000}, "num_samples 20 and 5000"),
+        ({"sha256": "0" * 64}, "sha256"),
+        ({"log_likelihood": -1.0}, "does not belong"),
+        ({"bits_per_dim": None, "split": None}, "split test and None"),
+    ],
+)
+def test_numbers_that_cannot_be_compared_are_refused(whole, cli, tmp_path, change, message):
+    path, _ = whole
+    other = copied(path, tmp_path / "c")
+    record = json.loads((other / "evaluation.json").read_text())
+    (other / "evaluation.json").write_text(json.dumps(record | change))
+    code, _, err = cli("compare", path, other)
+    assert code == 1
+    assert message in err
+
+
+def test_runs_that_were_not_evaluated_and_options_that_need_others_are_refused(cli, run):
+    code, _, err = cli("compare", run)
+    assert code == 1
+    assert f"Run: keras-vae evaluate {run}" in err
+    assert cli("evaluate", run, "--features", run / "config.json")[0] == 2
+    code, _, err = cli("evaluate", run, "--all", "--limit", 1)
+    assert code == 1
+    assert "at least 2 examples" in err
+
+
+def test_a_map_by_umap_where_it_is_installed(monkeypatch, tmp_path):
+    """Against a stand-in for the package, whose projection is the first two coordinates."""
+
+    class UMAP:
+        def __init__(self, random_state, n_jobs):
+            assert random_state == 0
+
+        def fit_transform(self, z):
+            return z[:, :2]
+
+    monkeypatch.setitem(sys.modules, "umap", types.SimpleNamespace(UMAP=UMAP))
+    z = np.random.default_rng(0).normal(size=(20, 3))
+    pictures.latent_map(tmp_path / "map.png", z, projection="umap")
+    assert (tmp_path / "map.png").stat().st_size > 5000
+    with pytest.raises(ValueError, match="Did you mean 'umap'"):
+        pictures.latent_map(tmp_path / "map.png", z, projection="u-map")
