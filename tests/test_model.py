@@ -734,7 +734,8 @@ def gradients(strategy, make):
     given = strategy.experimental_distribute_values_from_function(
         lambda context: parts[context.replica_id_in_sync_group]
     )
-    summed = tf.function(lambda rows: strategy.run(of_replica, args=(rows,)))(given)
+    run = lambda rows: strategy.run(of_replica, args=(rows,))
+    summed = (run if replicas == 1 else tf.function(run))(given)
     return [np.asarray(strategy.experimental_local_results(each)[0]) for each in summed]
 
 for parts in (
