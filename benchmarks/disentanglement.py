@@ -14,7 +14,9 @@ from its last complete chunk of updates in `--folder`.
 import argparse
 import dataclasses
 import importlib.metadata
+import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -25,8 +27,6 @@ import machine
 import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import json
 
 import keras
 
@@ -197,7 +197,7 @@ def main():
                 package: importlib.metadata.version(package)
                 for package in ("keras-vae", "keras", "tensorflow", "scikit-learn")
             }
-            command = " ".join(["python", *sys.argv])
+            command = shlex.join(["python", *sys.argv])
             about = {**machine.describe(), "versions": versions, "command": command}
             machine.save({**about, "settings": given.settings, "rows": rows}, given.output)
     print(markdown(rows))

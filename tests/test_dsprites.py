@@ -1,5 +1,7 @@
 """dSprites as the package draws it: factors, pixels, and the data source."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -72,6 +74,12 @@ def test_orientation_turns_anticlockwise():
     _, upright, _ = moments(drawn(shape=2))
     _, halfway, _ = moments(drawn(shape=2, orientation=19))
     assert upright > halfway + 0.5  # a heart is heavy at the top
+
+
+def test_the_pixels_are_the_same_everywhere():
+    shape, scale, orientation = (axis.ravel() for axis in np.mgrid[:3, :6, :40])
+    sprites = drawn(shape=shape, scale=scale, orientation=orientation)
+    assert hashlib.sha256(sprites.tobytes()).hexdigest().startswith("4e461692cb5b6c9c")
 
 
 def test_one_row_is_one_image():
