@@ -79,7 +79,8 @@ def fit_flow(
     """A normalising flow, fitted to the aggregate posterior by maximum likelihood.
 
     It starts from the latents' own locations and scales. z is drawn anew every epoch; a tenth of the
-    examples is held out, and the weights of the epoch in which their density was highest are kept.
+    examples is held out, and the weights of the epoch in which their density was highest are kept and
+    frozen: set `trainable` for a model that is to train them on.
 
     Args:
         vae: the trained model.
@@ -104,6 +105,7 @@ def fit_flow(
             f"The latents have latent_dim={latent_dim} and {name_of(flow)} has latent_dim={flow.latent_dim}. "
             "They have to be equal."
         )
+    flow.trainable = True
     start = aggregate.draw(seed=seed)
     flow.start_from(start.mean(axis=0), start.std(axis=0))
     optimizer = keras.optimizers.Adam(learning_rate, clipnorm=1.0)  # pyright: ignore[reportArgumentType]
@@ -125,6 +127,7 @@ def fit_flow(
             update(tf.constant(z[first : first + batch_size]))
 
     _fit(train, loss, flow, aggregate, epochs, batch_size, patience, seed, progress)
+    flow.trainable = False
     return flow
 
 
