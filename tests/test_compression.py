@@ -130,6 +130,17 @@ def test_any_number_of_images(num_examples):
     np.testing.assert_array_equal(decompress(model, compress(model, x)), x)
 
 
+@pytest.mark.parametrize("maximum", [1.0, 255.0])
+def test_pixels_of_256_levels(maximum):
+    """Pixels / 255 in float32, as images are loaded, are no exact floats."""
+    likelihood = likelihoods.DiscretizedLogistic(maximum=maximum)
+    x = RNG.integers(0, 256, [20, 6]).astype(np.float32) / np.float32(255.0 / maximum)
+    model = vae(likelihood)
+    again = decompress(model, compress(model, x))
+    assert again.dtype == np.float32
+    np.testing.assert_array_equal(again, x)
+
+
 def test_the_same_examples_give_the_same_file(file, bits):
     assert compress(file[0], bits) == file[1]
 

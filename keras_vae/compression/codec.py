@@ -106,8 +106,9 @@ def decompress(model: VAE, data: bytes, *, progress: bool = True) -> np.ndarray:
 
 def _symbols(x: np.ndarray, alphabet: np.ndarray, family: str) -> np.ndarray:
     """The number of each element's value among those that the family knows, like x."""
-    symbols = np.searchsorted(alphabet, x).clip(max=len(alphabet) - 1)
-    off = alphabet.astype(x.dtype)[symbols] != x
+    known = alphabet.astype(x.dtype)
+    symbols = np.searchsorted(known, x).clip(max=len(alphabet) - 1)
+    off = known[symbols] != x
     if off.any():
         raise ValueError(
             f"{family} gives {len(alphabet)} values a probability, and {off.mean():.1%} of the elements have none "

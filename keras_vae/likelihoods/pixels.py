@@ -74,6 +74,10 @@ class DiscretizedLogistic(Likelihood, Configurable):
     def location_bounds(self):
         return 0.0, float(self.maximum)
 
+    @property
+    def alphabet(self):
+        return tuple((np.arange(self.num_levels) / (self.num_levels - 1) * self.maximum).tolist())
+
     def params_size(self, channels):
         return (2 if self.num_components == 1 else 3 * self.num_components) * channels
 
