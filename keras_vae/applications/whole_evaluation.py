@@ -18,6 +18,7 @@ from keras_vae.evaluation import (
     SampleQuality,
     Surgery,
     collapse_report,
+    disentanglement,
     surgery,
 )
 from keras_vae.models import num_rows, x_of
@@ -27,7 +28,7 @@ from keras_vae.training.results import examples
 
 __all__ = ["WholeEvaluation", "evaluate_whole"]
 
-_SURGERY, _COLLAPSE, _COMPARED = 5000, 1000, 5000  # examples at most
+_SURGERY, _COLLAPSE, _COMPARED, _SCORED = 5000, 1000, 5000, 10_000  # examples at most
 _RECONSTRUCTED, _TRAVERSED = 32, 12  # examples and dimensions in pictures
 
 
@@ -44,6 +45,7 @@ class WholeEvaluation:
         quality: of "generated" examples, and of real ones of another split, which says what can be
             reached; {} where there is none.
         features: the feature space of `quality`.
+        scores: of disentanglement, of the first 10,000; None for data without known factors.
         left_out: what is missing, and why.
     """
 
@@ -53,6 +55,7 @@ class WholeEvaluation:
     surgery: Surgery | None
     quality: Mapping[str, SampleQuality]
     features: FeatureSpace | None
+    scores: disentanglement.Scores | None
     left_out: tuple[str, ...]
 
     def tables(self) -> Iterator[tuple[str, tuple[str, ...], list[tuple[str, ...]]]]:
@@ -71,6 +74,9 @@ class WholeEvaluation:
                 ("", *self.quality),
                 rows,
             )
+        if self.scores is not None:
+            title = f"Disentanglement, of {self.scores.num_rows:,} examples"
+            yield title, ("", "score"), [(name, f"{x:.3f}") for name, x in self.scores.table]
 
     def remarks(self) -> list[str]:
         """What stands in words: which examples, which latents, which feature space, what is missing."""
@@ -94,6 +100,7 @@ class WholeEvaluation:
                 "collapse": dataclasses.asdict(self.collapse),
                 "surgery": None if self.surgery is None else dataclasses.asdict(self.surgery),
                 "samples": {name: dataclasses.asdict(q) for name, q in self.quality.items()},
+                "disentanglement": None if self.scores is None else dict(self.scores.table),
                 "left_out": list(self.left_out),
             }
             text = json.dumps(record, indent=2, default=np.ndarray.tolist)
@@ -143,6 +150,13 @@ def evaluate_whole(
         space = feature_space(run, split, features, seed)
     if not run.model.posterior.invertible:
         left_out.append("Without surgery: the posterior gives log q(z|x) at its own samples only.")
+    scores = None
+    if run.data.factor_sizes:
+        try:
+            z = run.model.embed(_first(x, _SCORED))
+            scores = disentanglement.scores(z, run.data.factors(split)[: len(z)], seed=seed)
+        except ValueError as reason:  # too few examples for a score
+            left_out.append(f"Without scores of disentanglement: {reason}")
     return WholeEvaluation(
         run=run,
         evaluation=evaluate_run(
@@ -163,6 +177,7 @@ def evaluate_whole(
         if space is None
         else run_quality(run, split, min(num_rows(x), _COMPARED), space, seed),
         features=space,
+        scores=scores,
         left_out=tuple(left_out),
     )
 
