@@ -10,6 +10,7 @@ from keras_vae import VAE, networks
 from keras_vae.applications import AnomalyDetector, Imputer, Synthesizer
 from keras_vae.data import tables
 from keras_vae.likelihoods import Mixed, NegativeBinomial, Normal, Poisson, ZeroInflated
+from keras_vae.likelihoods._stable import log_gamma, log_rising
 
 RNG = np.random.default_rng(0)
 MEAN, R = np.exp(RNG.normal(0, 2, (2, 40, 3)))
@@ -86,6 +87,16 @@ def test_a_mask_hides_counts_and_extremes_have_gradients(likelihood):
                 log_prob = likelihood.log_prob(params, np.full((1, 3), count, np.float32))
             assert np.isfinite(log_prob).all()
             assert np.isfinite(tape.gradient(log_prob, params)).all()
+
+
+def test_gamma_functions_against_scipy():
+    x = np.concatenate([np.linspace(0.3, 5, 100), np.geomspace(1e-6, 1e5, 100)]).astype(np.float32)
+    exact = special.gammaln(x.astype(np.float64))
+    np.testing.assert_allclose(log_gamma(tf.constant(x)), exact, rtol=1e-6, atol=2e-6)
+    base, steps = x[:, np.newaxis].astype(np.float64), np.array([0.0, 1.0, 7.0, 300.0])
+    rising = special.gammaln(base + steps) - special.gammaln(base)
+    found = log_rising(tf.constant(base, tf.float32), tf.constant(steps, tf.float32))
+    np.testing.assert_allclose(found, rising, rtol=1e-6, atol=4e-6)
 
 
 def test_gradients_of_a_negative_binomial_against_finite_differences():

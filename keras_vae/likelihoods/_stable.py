@@ -1,7 +1,7 @@
 """Functions of log-probabilities in float32, of ops that every runtime has.
 
-`tf.nn.softplus` of a large number is infinite in LiteRT, which computes log(1 + exp(x)),
-`tf.math.log1p` is log(1 + x) there, and `tf.math.lgamma` does not run.
+`tf.nn.softplus` of a large number is infinite in LiteRT, which computes log(1 + exp(x)), and
+`tf.math.lgamma` does not run there; ONNX has no `tf.math.log1p`.
 """
 
 import math
@@ -11,12 +11,12 @@ import tensorflow as tf
 
 def softplus(x: tf.Tensor) -> tf.Tensor:
     """Log(1 + exp(x)), of any finite x."""
-    return 0.5 * (x + tf.abs(x)) + tf.math.log1p(tf.exp(-tf.abs(x)))
+    return 0.5 * (x + tf.abs(x)) + tf.math.log(1.0 + tf.exp(-tf.abs(x)))
 
 
 def log_add_exp(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Log(exp(a) + exp(b)), of finite a and b."""
-    return tf.maximum(a, b) + tf.math.log1p(tf.exp(-tf.abs(a - b)))
+    return tf.maximum(a, b) + tf.math.log(1.0 + tf.exp(-tf.abs(a - b)))
 
 
 def log1p(x: tf.Tensor) -> tf.Tensor:
@@ -29,14 +29,14 @@ def log1p(x: tf.Tensor) -> tf.Tensor:
     return tf.where(x <= 1.0, 2.0 * ratio * series, tf.math.log(1.0 + x))
 
 
-_SHIFT = 3  # from here on the four terms of the series are exact in float32
+_SHIFT = 3  # from here on the three terms of the series are exact in float32
 
 
 def _series(x: tf.Tensor) -> tf.Tensor:
     """What Stirling's formula leaves out of log gamma(x)."""
     inverse = 1.0 / x
     square = inverse * inverse
-    return inverse * (1 / 12 - square * (1 / 360 - square * (1 / 1260 - square / 1680)))
+    return inverse * (1 / 12 - square * (1 / 360 - square / 1260))
 
 
 def log_gamma(x: tf.Tensor) -> tf.Tensor:
@@ -49,6 +49,6 @@ def log_gamma(x: tf.Tensor) -> tf.Tensor:
 def log_rising(base: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """Log gamma(base + x) - log gamma(base) for base > 0 and x >= 0, without their cancellation."""
     y = base + _SHIFT
-    below = sum(tf.math.log1p(x / (base + k)) for k in range(_SHIFT))
+    below = sum(tf.math.log(1.0 + x / (base + k)) for k in range(_SHIFT))
     stirling = (y - 0.5) * log1p(x / y) + x * tf.math.log(y + x) - x
     return stirling + _series(y + x) - _series(y) - below

@@ -50,7 +50,7 @@ class _Counts(Likelihood, Configurable):
 
     def features(self, x):
         mean, stddev = (tf.constant(each, tf.float32) for each in (self.log_mean, self.log_stddev))
-        return (tf.math.log1p(x) - mean) / stddev
+        return (tf.math.log(1.0 + x) - mean) / stddev
 
     def _raw_of_mean(self, mean: np.ndarray) -> np.ndarray:
         return np.log(np.maximum(mean, 1e-3) / np.asarray(self.data_mean))
@@ -149,8 +149,8 @@ class NegativeBinomial(_Counts):
     def _log_prob_by_element(self, params, x):
         log_mean, log_r = self._logs(params)
         r, odds = tf.exp(log_r), log_mean - log_r
-        failures = -r * log1p(tf.exp(odds))  # the log of (r / (r + mean))^r
-        successes = -x * softplus(-odds)
+        failures = -r * log1p(tf.exp(odds))  # of (r / (r + mean))^r
+        successes = -x * log1p(tf.exp(-odds))
         return log_rising(r, x) - log_gamma(x + 1.0) + failures + successes
 
     def location(self, params):

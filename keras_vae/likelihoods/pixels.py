@@ -99,7 +99,7 @@ class DiscretizedLogistic(Likelihood, Configurable):
         the mean of the levels.
         """
         logits, loc, scale = self._components(params)
-        tails = [tf.math.log1p(tf.exp(-tf.abs(loc - end) / scale)) for end in (-1.0, 1.0)]
+        tails = [tf.math.log(1.0 + tf.exp(-tf.abs(loc - end) / scale)) for end in (-1.0, 1.0)]
         inside = tf.clip_by_value(loc, -1.0, 1.0) + 1.0 + scale * (tails[0] - tails[1])
         mean = tf.reduce_sum(tf.nn.softmax(logits) * inside, axis=-1)
         return 0.5 * self.maximum * tf.clip_by_value(mean, 0.0, 2.0)
@@ -162,7 +162,7 @@ class _Levels(tfd.Distribution):
         middle = 2.0 * half * level - 1.0 - self.loc
         above, below = (middle + half) / self.scale, (middle - half) / self.scale
         width = 2.0 * half / self.scale
-        log_width = tf.math.log(tf.tanh(0.5 * width)) + tf.math.log1p(tf.exp(-width))
+        log_width = tf.math.log(tf.tanh(0.5 * width)) + tf.math.log(1.0 + tf.exp(-width))
         is_below_top = tf.cast(level < self.num_levels - 1.5, tf.float32)
         is_above_bottom = tf.cast(level > 0.5, tf.float32)
         log_probs = is_below_top * (is_above_bottom * log_width - softplus(-above))
