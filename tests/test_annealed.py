@@ -41,7 +41,7 @@ def test_chains_mend_what_importance_sampling_misses_and_repeat_themselves():
     exact = oracle.log_prob(x).mean()
     sampled = evaluation.log_likelihood(model, x, 8, progress=False)
     annealing = Annealing(model, 80, 8, 3, "posterior")
-    a, b = (evaluation.annealed._there(annealing, x, 5, 20, False) for _ in range(2))
+    a, b = (evaluation.annealed._estimated(annealing, x, 5, 20, False) for _ in range(2))
     assert sampled.mean < exact - 1.0
     assert a.mean == pytest.approx(exact, abs=0.2)
     np.testing.assert_array_equal(a.per_example, b.per_example)

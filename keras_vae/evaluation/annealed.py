@@ -94,16 +94,16 @@ def annealed_log_likelihood(
         Models, 2016, arXiv:1611.04273.
     """
     annealing = Annealing(model, num_temperatures, num_chains, num_leapfrog_steps, start)
-    return _there(annealing, data, seed, batch_size, progress)
+    return _estimated(annealing, data, seed, batch_size, progress)
 
 
-def _there(
+def _estimated(
     annealing: Annealing, data, seed, batch_size: int, progress: bool
 ) -> AnnealedLogLikelihood:
     check_count("annealed_log_likelihood", batch_size=batch_size)
     batch_size = annealing.rows(batch_size)
     batches, num_batches = batches_of(data, batch_size)
-    weights, rates, num_dimensions, digest = [], [], 1, Digest()
+    weights, rates, num_dimensions, most_rows, digest = [], [], 1, 0, Digest()
     with Progress(disable=not progress) as bar:
         total = None if num_batches is None else num_batches * annealing.num_calls
         task = bar.add_task("log p(x), annealed", total=total)
@@ -111,7 +111,8 @@ def _there(
             annealing.model.check_batch(batch)
             digest.update(batch)
             num_rows, num_dimensions = len(x_of(batch)), math.prod(x_of(batch).shape[1:])
-            full, key = padded(batch, batch_size), _key(seed, number)
+            most_rows = max(most_rows, num_rows)
+            full, key = padded(batch, most_rows), _key(seed, number)
             log_weights, rate = annealing.forward(full, key, lambda: bar.advance(task))
             weights.append(log_weights[:, :num_rows])
             rates.append(rate[:num_rows])
@@ -198,8 +199,8 @@ def bidirectional_check(
     z = model.prior.transform(noise, beside)
     x = model.draw(beside, z, _key(seed, -2)).numpy()
     simulated = {"x": x, **beside} if beside else x
-    lower = _there(annealing, simulated, seed, batch_size, progress)
-    batch_size, weights = annealing.rows(batch_size), []
+    lower = _estimated(annealing, simulated, seed, batch_size, progress)
+    batch_size, weights = min(annealing.rows(batch_size), num_examples), []
     batches, num_batches = batches_of(simulated, batch_size)
     with Progress(disable=not progress) as bar:
         task = bar.add_task("the way back", total=(num_batches or 0) * annealing.num_calls)

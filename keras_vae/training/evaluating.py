@@ -22,7 +22,7 @@ from keras_vae.models import num_rows
 from keras_vae.training.results import examples
 from keras_vae.training.run import Run
 
-_ANNEALED = 100  # examples for annealed importance sampling, which takes long
+_ANNEALED = 50  # examples for annealed importance sampling, which takes long
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ def evaluate_run(
         split: "train", "validation" or "test".
         limit: only the first so many examples.
         seed: of the importance samples.
-        num_temperatures: of annealed importance sampling, on the first 100 examples; None: without.
+        num_temperatures: of annealed importance sampling, on the first 50 examples; None: without.
     """
     model, x = run.model, examples(run.data, split, limit)
     estimate = log_likelihood(model, x, num_samples, seed=seed)
