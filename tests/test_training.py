@@ -355,7 +355,8 @@ def test_unfit_recipes_are_refused_before_a_folder_is_made(recipe, tmp_path, cha
 
 @pytest.mark.parametrize("name", training.POSTERIORS)
 def test_every_posterior_comes_with_a_prior_that_fits(recipe, name):
-    options: dict = {"num_categories": 3} if name == "relaxed-categorical" else {}
+    others = {"relaxed-categorical": {"num_categories": 3}, "deterministic": {"objective": "rae"}}
+    options: dict = others.get(name, {})
     chosen = dataclasses.replace(recipe, posterior=name, **options)
     model = chosen.build(chosen.load_data())
     assert model.posterior.support == model.prior.support

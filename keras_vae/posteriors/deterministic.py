@@ -38,6 +38,9 @@ class Deterministic(Posterior, Configurable):
     def location(self, params):
         return tf.cast(params, tf.float32)
 
+    def stddev(self, params):
+        return tf.zeros_like(self.location(params))
+
     def noise_size(self, latent_dim):
         return 0
 
