@@ -25,7 +25,7 @@ test-lowest test-newest: test-%: .venv-%/bin/python
 	.venv-$*/bin/pytest -n 2 --dist worksteal
 
 test-consumers: .venv/installed-consumers export/browser/node_modules ## run exported files in their real consumers
-	$(BIN)/pytest -m consumers tests/consumers
+	$(BIN)/pytest -n 2 --dist loadfile -m consumers tests/consumers
 
 check: .venv/installed-dev ## format, lint, types, links and commands in the documents
 	$(BIN)/ruff format --check

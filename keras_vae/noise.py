@@ -92,8 +92,8 @@ def normals(seed: tf.Tensor, num_samples: tf.Tensor | int, size: int) -> tf.Tens
 
 
 def standard_normals(seed: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """Standard normals for training: cheaper than `normals`, the same eagerly, in a graph and under
-    XLA, and not to be exported.
+    """Standard normals for training: cheaper than `normals`, and not to be exported. They are the same
+    eagerly and in a graph; XLA makes other normals of the same bits.
 
     Under a `tf.distribute` strategy they are this replica's rows of the draw for the global batch, so
     that any number of replicas draws what one process draws.

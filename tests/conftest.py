@@ -59,11 +59,11 @@ def eagerly():
 
 @pytest.fixture(scope="module")
 def untraced():
-    """Estimators make two updates an epoch, untraced: most of the time of a small fit is tracing."""
+    """Estimators make one update an epoch, untraced: most of the time of a small fit is tracing."""
     from keras_vae import VAE
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("keras_vae.applications._base._STEPS", 2)
+        patch.setattr("keras_vae.applications._base._STEPS", 1)
         patch.setattr(VAE, "run_eagerly", property(lambda model: True, lambda model, value: None))
         yield
 

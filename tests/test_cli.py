@@ -183,7 +183,9 @@ def test_export_writes_what_is_asked_and_shows_how_far_it_is(cli, run, tmp_path)
     code, _, err = cli("export", run, "--output", tmp_path / "exported")
     assert code == 1
     assert "earlier result" in err
-    assert cli("export", run, "--output", tmp_path / "exported", "--overwrite")[0] == 0
+    again = ("--format", "saved_model", "--output", tmp_path / "exported", "--overwrite")
+    assert cli("export", run, *again)[0] == 0
+    assert not (tmp_path / "exported" / "model.tflite").exists()
     assert cli("export", run, "--output", run, "--overwrite")[0] == 1, (
         "a run is not replaced by an export"
     )

@@ -209,7 +209,7 @@ def test_a_schedule_is_its_value_at_the_step():
 def test_warm_up_runs_in_graph_without_retracing():
     schedule = keras.optimizers.schedules.PolynomialDecay(0.0, 8, 1.0)
     vae = small_vae(objective=ELBO(beta=schedule))
-    vae.compile("sgd")
+    vae.compile("sgd", jit_compile=False)
     traces, infer = [], vae.infer
     vae.infer = lambda *args, **kwargs: (traces.append(1), infer(*args, **kwargs))[1]
     history = vae.fit(x6, batch_size=16, epochs=3, verbose=0).history

@@ -13,19 +13,19 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import (
     check_set_output_transform,
     check_transformer_get_feature_names_out,
-    estimator_checks_generator,
 )
 
 from keras_vae import VAE, likelihoods, networks
 from keras_vae.applications import (
     Imputer,
-    _base,
     fill_table,
     impute,
     sample_imputations,
     sample_tables,
 )
 from keras_vae.applications import imputation as module
+
+pytestmark = pytest.mark.usefixtures("untraced")
 
 ORACLE = LinearGaussian.random(x_size=5, z_size=2, noise=0.7)
 RNG = np.random.default_rng(0)
@@ -213,8 +213,7 @@ def test_whole_numbers_with_gaps_stay_whole():
     assert (filled["rooms"] == filled["rooms"].round()).all()
 
 
-def test_in_a_pipeline_and_a_search(monkeypatch, eagerly):
-    monkeypatch.setattr(_base, "_STEPS", 1)
+def test_in_a_pipeline_and_a_search():
     y = RNG.normal(size=40)
     pipeline = make_pipeline(Imputer(**SMALL), LinearRegression())
     search = GridSearchCV(pipeline, {"imputer__latent_dim": [1, 2]}, cv=2, refit=False).fit(ROWS, y)
@@ -248,17 +247,6 @@ def test_models_that_cannot_fill_in_are_refused():
         fill_table(complete, FRAME)
 
 
-CHECKS = (
-    "check_transformer_general", "check_n_features_in", "check_transformer_preserve_dtypes",
-    "check_estimators_pickle", "check_parameters_default_constructible",
-)  # fmt: skip
-
-
-def test_scikit_learns_own_checks(monkeypatch, eagerly):
-    """Those that a transformer may fail in its own ways; all of them pass, and take a minute."""
-    monkeypatch.setattr(_base, "_STEPS", 1)
-    checks = {check.func.__name__: check for _, check in estimator_checks_generator(Imputer())}
-    for name in CHECKS:
-        checks[name](Imputer(**SMALL, batch_size=1000))
+def test_names_of_columns_and_pandas_output_as_scikit_learn_checks_them():
     for check in (check_transformer_get_feature_names_out, check_set_output_transform):
         check("Imputer", Imputer(**SMALL, batch_size=1000))

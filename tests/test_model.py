@@ -59,7 +59,7 @@ def test_networks_get_the_entries_they_are_named_after():
 @pytest.mark.parametrize("objective", [objectives.ELBO(), objectives.IWAE(num_samples=3)])
 def test_conditional_models_train_save_and_generate(objective, tmp_path):
     model, batch = conditional_vae(objective=objective), conditional_batch()
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     model.fit(batch, batch_size=8, verbose=0)
     model.save(tmp_path / "m.keras")
     loaded = keras.saving.load_model(tmp_path / "m.keras")
@@ -100,7 +100,7 @@ def test_a_mask_hides_missing_values_in_training():
     def trained(hidden):
         keras.utils.set_random_seed(0)
         model = vae(likelihoods.Normal())
-        model.compile("adam")
+        model.compile("sgd")
         batch = {"x": np.where(mask > 0, x, hidden).astype(np.float32), "mask": mask}
         history = model.fit(batch, batch_size=8, shuffle=False, verbose=0).history
         return [*model.get_weights(), model.embed(batch), model.reconstruct(batch), history["loss"]]
@@ -116,7 +116,7 @@ def test_reported_terms_are_means_over_examples():
     model.set_weights([np.zeros_like(w) for w in model.get_weights()])
     x = np.zeros((9, 6), np.float32)
     x[8] = 10.0
-    model.compile("sgd")
+    model.compile("sgd", run_eagerly=True)
     by_hand = 9 * 6 * 0.5 * np.log(2 * np.pi) + 0.5 * 6 * 10.0**2
     for batch_size in (4, 9):
         terms = model.evaluate(x, batch_size=batch_size, verbose=0, return_dict=True)
@@ -127,7 +127,7 @@ def test_evaluation_repeats_itself_and_changes_no_training():
     def trained(validation_data):
         keras.utils.set_random_seed(0)
         model = vae()
-        model.compile("adam")
+        model.compile("adam", run_eagerly=True)
         model.fit(
             data_for(model, 32), batch_size=8, epochs=2, shuffle=False, verbose=0,
             validation_data=validation_data,
@@ -145,7 +145,7 @@ def test_standard_callbacks_watch_the_monitor(tmp_path):
     """With the names that the objective gives its terms."""
     model = vae()
     monitor = f"val_{model.objective.monitor}"
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     x = data_for(model, 32)
     best = keras.callbacks.ModelCheckpoint(
         tmp_path / "m.keras", monitor, mode="min", save_best_only=True
@@ -415,7 +415,7 @@ def test_data_that_do_not_fit_are_refused_before_training(data, words, wrap):
 @pytest.mark.parametrize("value", [np.nan, 0.4], ids=["nan", "grey"])
 def test_every_batch_of_a_data_set_is_looked_at(value):
     model = vae()
-    model.compile("adam")
+    model.compile("sgd", jit_compile=False)
     good = tf.data.Dataset.from_tensor_slices(data_for(model, 8)).batch(4)
     later = good.concatenate(tf.data.Dataset.from_tensors(bad(value)))
     for use in (model.fit, model.evaluate):
@@ -430,7 +430,7 @@ def test_every_batch_of_a_data_set_is_looked_at(value):
 
 def test_values_that_a_mask_hides_are_not_looked_at():
     model = vae()
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     batch = {"x": bad(np.nan), "mask": np.ones((8, 6), bool)}
     batch["mask"][3, 2] = False
     data = tf.data.Dataset.from_tensor_slices(batch).batch(4)
@@ -439,7 +439,7 @@ def test_values_that_a_mask_hides_are_not_looked_at():
 
 def test_endless_data_need_a_length():
     model = vae()
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     finite = tf.data.Dataset.from_tensor_slices(data_for(model, 8)).batch(4)
     endless = finite.repeat()
     for use in (model.fit, model.evaluate, model.predict):
@@ -456,7 +456,7 @@ def test_endless_data_need_a_length():
 def test_the_tuner_of_data_sets_is_off_unless_it_is_asked_for(chosen, monkeypatch):
     """It waits for a timer when a pass ends, which takes longer than the pass of a small data set."""
     model, seen = vae(), []
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     options = tf.data.Options()
     if chosen is not None:
         options.autotune.enabled = chosen
@@ -471,7 +471,7 @@ def test_the_tuner_of_data_sets_is_off_unless_it_is_asked_for(chosen, monkeypatc
 
 def test_endless_data_are_not_trained_on_beyond_an_epoch():
     model = vae()
-    model.compile("adam", steps_per_execution=2)
+    model.compile("sgd", jit_compile=False, steps_per_execution=2)
     endless = tf.data.Dataset.from_tensor_slices(data_for(model, 8)).batch(4).repeat()
     with pytest.raises(ValueError, match=r"epoch of 3 steps.*steps_per_execution=2.*divides"):
         model.fit(endless, steps_per_epoch=3, verbose=0)
@@ -513,7 +513,7 @@ def test_mixed_float16_is_saved_with_its_loss_scale(tmp_path):
 
 def test_conditions_of_every_batch_are_looked_at():
     model, batch = conditional_vae(), conditional_batch(24)
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     batch["label"][20] = np.nan
     data = tf.data.Dataset.from_tensor_slices(batch).batch(8)
     for use in (model.fit, model.evaluate, model.predict):
@@ -537,7 +537,7 @@ class Batches(keras.utils.PyDataset):
 @pytest.mark.parametrize("value", [np.nan, 0.4], ids=["nan", "grey"])
 def test_whatever_batches_come_from_they_are_looked_at(value):
     model = vae()
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     good, spoiled = data_for(model, 8), bad(value)
     assert len(model.fit(Batches(good), epochs=2, verbose=0).history["loss"]) == 2
     assert np.isfinite(model.evaluate(Batches(good), verbose=0, return_dict=True)["loss"])
@@ -554,7 +554,7 @@ def test_whatever_batches_come_from_they_are_looked_at(value):
 
 def test_what_is_no_data_is_refused():
     model = vae()
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     for data in (None, "mnist", (data_for(model, 4), data_for(model, 4)), data_for):
         with pytest.raises(TypeError, match=r"Expected examples as an array, a dict of arrays"):
             model.fit(data, verbose=0)
@@ -568,7 +568,7 @@ def test_what_is_no_data_is_refused():
 
 def test_a_mask_is_yes_or_no():
     model = vae()
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     x = data_for(model, 8)
     for value in (0.5, np.nan):
         batch = {"x": x, "mask": np.ones((8, 6), "f")}

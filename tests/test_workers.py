@@ -9,9 +9,10 @@ import time
 
 import numpy as np
 import pytest
+from rich.console import Console
 from test_manifests import SCRIPTS
 
-from keras_vae.training import Run
+from keras_vae.training import Recipe, Run, train
 
 SMALL = (
     "--protocol", "dynamic", "--hidden", "16", "--latent-dim", "3", "--batch-size", "24", "--no-jit",
@@ -79,12 +80,12 @@ def assert_alike(left, right):
 
 @pytest.fixture(scope="module")
 def alone(images, tmp_path_factory):
-    """The run of one process."""
-    output = tmp_path_factory.mktemp("runs") / "alone"
-    command = [sys.executable, "-m", "keras_vae_cli", "train", "--output", str(output)]
-    arguments = ("--data", str(images), "--epochs", "4", *SMALL)
-    subprocess.run([*command, *arguments], check=True, capture_output=True)
-    return Run(output)
+    """The run of one process, this one."""
+    recipe = Recipe(
+        data=str(images), protocol="dynamic", hidden=(16,), latent_dim=3, batch_size=24, epochs=4,
+        jit_compile=False,
+    )  # fmt: skip
+    return train(recipe, tmp_path_factory.mktemp("runs") / "alone", console=Console(quiet=True))
 
 
 @pytest.mark.parametrize(("number", "options"), [(1, ()), (2, ()), (3, ("--stream",))])
@@ -131,13 +132,10 @@ def test_the_job_for_kubernetes_outlives_the_worker_that_writes(images, alone, t
     assert_alike(Run(output), alone)
 
 
-def test_a_job_needs_to_know_its_machines(images, tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "TF_CONFIG"}
-    done = subprocess.run(
-        [sys.executable, "-m", "keras_vae_cli", "train", "--strategy", "multiworker",
-         "--data", str(images), "--output", str(tmp_path / "run")],
-        capture_output=True, text=True, env=environment, check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "TF_CONFIG" in done.stderr
+def test_a_job_needs_to_know_its_machines(cli, images, tmp_path, monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    words = ("train", "--strategy", "multiworker", "--data", images, "--output", tmp_path / "run")
+    code, _, error = cli(*words)
+    assert code == 2
+    assert "TF_CONFIG" in error
     assert not (tmp_path / "run").exists()
