@@ -74,7 +74,7 @@ def test_a_keras_file_gives_the_same_model_which_goes_on_as_if_never_saved(cls, 
     model = make(cls)
     x = data_for(model, 24)
     model.compile("adam", run_eagerly=True)
-    fit(model, x, batch_size=8)
+    fit(model, x, batch_size=12)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
     assert_same(states(loaded), states(model))
@@ -84,10 +84,10 @@ def test_a_keras_file_gives_the_same_model_which_goes_on_as_if_never_saved(cls, 
     )
     np.testing.assert_array_equal(loaded.reconstruct(x), model.reconstruct(x))
     assert loaded.evaluate(x, verbose=0) == model.evaluate(x, verbose=0)
-    assert fit(loaded, x, batch_size=8) == fit(model, x, batch_size=8)
+    assert fit(loaded, x, batch_size=12) == fit(model, x, batch_size=12)
     assert_same(states(loaded), states(model))
-    assert int(loaded.step.numpy()) == 6
-    assert int(loaded.sampling.draws.numpy()) >= 6
+    assert int(loaded.step.numpy()) == 4
+    assert int(loaded.sampling.draws.numpy()) >= 4
 
 
 @pytest.mark.parametrize("jit_compile", [True, False])
@@ -189,4 +189,4 @@ def test_objective_names_its_terms(cls):
     assert tuple(terms) == model.objective.terms
     assert terms[model.objective.monitor].shape == ()
     model.compile("sgd", run_eagerly=True)
-    assert set(model.evaluate(x, verbose=0, return_dict=True)) == set(model.objective.terms)
+    assert set(model.test_on_batch(x, return_dict=True)) == set(model.objective.terms)
