@@ -68,6 +68,7 @@ class Annealing:
                 "Annealed importance sampling moves z along gradients, which takes real numbers. The prior "
                 f"{name_of(model.prior)} has its density on {model.prior.support!r}. Use log_likelihood."
             )
+        model.posterior.need_density()
         if not model.prior.is_exact:
             raise ValueError(
                 f"Annealed importance sampling takes a prior's own density. {name_of(model.prior)} has a bound on it "

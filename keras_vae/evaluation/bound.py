@@ -57,6 +57,7 @@ def bound(model: LatentVariableModel, x, num_samples: int = 8, *, seed=0) -> Bou
         Kingma and Welling, Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114.
     """
     check_count("bound", num_samples=num_samples)
+    model.posterior.need_density()
     arrays = tf.nest.map_structure(np.asarray, x)
     model.check_batch(arrays)
     rows = max(1, min(_ROWS, _NUMBERS_PER_PASS // (num_samples * model.widest_layer)))

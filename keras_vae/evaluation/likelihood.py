@@ -68,6 +68,7 @@ def log_likelihood(
         section 5.
     """
     check_count("log_likelihood", num_samples=num_samples, batch_size=batch_size)
+    model.posterior.need_density()
     rows = max(1, min(_ROWS_PER_PASS, _NUMBERS_PER_PASS // model.widest_layer))
     batch_size = min(batch_size, rows)
     num_chunks = math.ceil(num_samples * batch_size / rows)

@@ -113,6 +113,7 @@ def surgery(vae: VAE, x, *, seed=0) -> Surgery:
             "at its own samples only. Expected an invertible posterior, such as Normal."
         )
     arrays = tf.nest.map_structure(np.asarray, x)
+    vae.posterior.need_density()
     vae.check_batch(arrays)
     num_examples = num_rows(arrays)
     if num_examples < 2:

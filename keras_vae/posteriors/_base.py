@@ -4,6 +4,7 @@ from typing import ClassVar
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from keras_vae._parts import name_of
 from keras_vae.noise import standard_normals
 
 tfd = tfp.distributions
@@ -27,6 +28,14 @@ class Posterior(abc.ABC):
     invertible: ClassVar[bool] = True
     reparameterized: ClassVar[bool] = True
     has_density: ClassVar[bool] = True
+
+    def need_density(self) -> None:
+        """Raises `ValueError` for a posterior without a density, under which nothing has a likelihood."""
+        if not self.has_density:
+            raise ValueError(
+                f"The posterior {name_of(self)} is a point and has no density, so there is neither a rate nor a bound "
+                "on log p(x). Train with a posterior that has one, such as Normal, to measure likelihoods."
+            )
 
     @abc.abstractmethod
     def params_size(self, latent_dim: int) -> int:

@@ -1,4 +1,4 @@
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -53,11 +53,8 @@ class Deterministic(Posterior, Configurable):
 class _Point(tfd.VectorDeterministic):
     """A distribution that has samples and a location, and refuses to be a density."""
 
-    def _log_prob(self, x) -> NoReturn:
-        raise ValueError(
-            "The posterior Deterministic is a point and has no density, so there is neither a rate nor a bound on "
-            "log p(x). Train with a posterior that has one, such as Normal, to measure likelihoods."
-        )
+    def _log_prob(self, x):
+        Deterministic().need_density()
 
-    def _kl_divergence(self, other) -> NoReturn:
-        self._log_prob(other)
+    def _kl_divergence(self, other):
+        Deterministic().need_density()
