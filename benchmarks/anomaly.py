@@ -33,7 +33,11 @@ from keras_vae.applications.scores import SCORES
 from keras_vae.applications.scoring import AnomalyScore
 
 TRAIN, TEST = 3000, 2000  # images of a task
-DEFAULT = "elbo"  # the score that a user who chooses none gets
+ADVISED = "keras_vae, as advised"
+IMAGES = (
+    "MNIST",
+    "Fashion-MNIST / MNIST",
+)  # where docs/anomalies.md advises relative_error, else elbo
 FIRST_SEED = 10  # the settings of `ours` were chosen on splits of seeds below
 
 
@@ -193,12 +197,12 @@ def run(method: str, tasks: list[Task], seed: int, python: str | None) -> dict[s
 
 
 def mean_ranks(methods: list[str], means: np.ndarray) -> list[float]:
-    """A score of ours is ranked among the other detectors, these among each other and our default."""
+    """A score of ours is ranked among the other detectors, these among each other and the advised one."""
     others = [i for i, name in enumerate(methods) if not name.startswith("keras_vae")]
-    default = [i for i, name in enumerate(methods) if name == f"keras_vae {DEFAULT}"]
+    advised = [i for i, name in enumerate(methods) if name == ADVISED]
     ranks = []
     for i in range(len(methods)):
-        rivals = means[[j for j in {*others, *(default if i in others else ())} if j != i]]
+        rivals = means[[j for j in {*others, *(advised if i in others else ())} if j != i]]
         ranks.append(float(np.mean(1 + np.sum(rivals > means[i], axis=0))))
     return ranks
 
@@ -211,6 +215,9 @@ def markdown(cells: dict[str, Any], measure: str) -> str:
     for key, cell in cells.items():
         for method, result in cell.items():
             values[method][key.split("|")[0]].append(float(np.mean(result[measure])))
+    score = {n: "relative_error" if n in IMAGES else "elbo" for n in names}
+    values[ADVISED] = {n: values[f"keras_vae {score[n]}"][n] for n in names}
+    methods.append(ADVISED)
     means = np.array([[np.mean(values[m][n]) for n in names] for m in methods])
     ranks = mean_ranks(methods, means)
     lines = [f"| {measure} | {' | '.join(names)} | mean rank |", "|---" * (len(names) + 2) + "|"]
