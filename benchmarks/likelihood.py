@@ -64,13 +64,13 @@ class Row:
 
 IWAE = "Burda et al., arXiv:1509.00519"
 EXEMPLAR = "Norouzi et al., arXiv:2004.04795"
-TANH = {"hidden": (200, 200), "activation": "tanh", "latent_dim": 50, "batch_size": 100}
+TANH = {"hidden": (200, 200), "activation": "tanh", "latent_dim": 50, "learning_rate": 4e-3}
 GATED = {"hidden": (300, 300), "activation": "glu", "latent_dim": 40}
-VAMP = {"prior": "vamp", "num_components": 500, "batch_size": 250, "learning_rate": 2e-3}
+VAMP = {"prior": "vamp", "num_components": 500, "batch_size": 500, "learning_rate": 3e-3}
 
 
 def row(name, published, source, target, minutes, passes, **options) -> Row:
-    options = {"protocol": "dynamic", "learning_rate": 1e-3, **options}
+    options = {"protocol": "dynamic", "batch_size": 250, "learning_rate": 2e-3, **options}
     return Row(
         name=name,
         published=published,
@@ -85,29 +85,39 @@ def row(name, published, source, target, minutes, passes, **options) -> Row:
 def rows(folder: Path | None) -> dict[str, Row]:
     """By number; those of Fashion-MNIST need the folder of its IDX files."""
     found = {
-        "1": row("784-200-200-50 tanh", 86.76, IWAE, 87.2, 45, 1200, **TANH),
-        "2": row("the same, IWAE-5", 85.54, IWAE, 86.4, 60, 700, objective="iwae", **TANH),
-        "3": row("gated 300-300, z 40", 84.45, EXEMPLAR, 85.5, 60, 900, batch_size=100, **GATED),
-        "4": row("the same, VampPrior", 82.43, EXEMPLAR, 84.0, 60, 500, **GATED, **VAMP),
+        "1": row("784-200-200-50 tanh", 86.76, IWAE, 87.2, 45, 700, **TANH),
+        "2": row(
+            "784-200-200-50 tanh, IWAE-5", 85.54, IWAE, 86.4, 60, 550, objective="iwae", **TANH
+        ),
+        "3": row("gated 300-300, z 40", 84.45, EXEMPLAR, 85.5, 60, 400, **GATED),
+        "4": row("gated 300-300, z 40, VampPrior", 82.43, EXEMPLAR, 84.0, 60, 240, **GATED, **VAMP),
         "5": row(
-            "gated 500-500, z 40, VampPrior, DReG-5",
+            "gated 300-300, z 40, VampPrior, DReG-5",
             None,
             "",
             82.4,
             150,
-            400,
-            **{**GATED, "hidden": (500, 500)},
-            **VAMP,
+            240,
             objective="dreg",
+            **GATED,
+            **VAMP,
         ),
     }
     if folder is not None:
         data = {"data": str(folder)}
         found["6"] = row(
-            "Fashion, as row 3", 228.70, EXEMPLAR, 230.2, 30, 450, batch_size=100, **GATED, **data
+            "Fashion-MNIST, gated 300-300, z 40", 228.70, EXEMPLAR, 230.2, 30, 200, **GATED, **data
         )
         found["6v"] = row(
-            "Fashion, as row 4", 227.35, EXEMPLAR, 228.85, 30, 240, **GATED, **VAMP, **data
+            "Fashion-MNIST, gated 300-300, z 40, VampPrior",
+            227.35,
+            EXEMPLAR,
+            228.85,
+            30,
+            120,
+            **GATED,
+            **VAMP,
+            **data,
         )
     return found
 
@@ -148,12 +158,22 @@ def trained(number: str, of: Row, share: float, work: Path) -> tuple[Run, Clock]
     return train(dataclasses.replace(of.recipe, **epochs), folder, callbacks=[clock]), clock
 
 
-def measured(of: Row, run: Run, clock: Clock, num_samples: int, limit: int | None) -> dict:
+def question(of: Row, run: Run, num_samples: int, limit: int | None) -> dict:
+    """What is estimated of which model."""
+    data = {"data": os.path.relpath(of.recipe.data)} if os.path.isabs(run.recipe.data) else {}
+    return {
+        "recipe": {**run.recipe.to_json(), **data},
+        "num_samples": num_samples,
+        "num_examples": min(limit or run.data.num_test, run.data.num_test),
+    }
+
+
+def measured(of: Row, run: Run, clock: Clock, asked: dict) -> dict:
     """Log p(x) of the test set, the bounds below it, and what the row cost."""
-    x = run.data.examples("test", limit)
+    x = run.data.examples("test", asked["num_examples"])
     history = run.history()
     monitor = f"val_{run.model.objective.monitor}"
-    estimate = log_likelihood(run.model, x, num_samples)
+    estimate = log_likelihood(run.model, x, asked["num_samples"])
     return {
         "name": of.name,
         "published": of.published,
@@ -162,8 +182,6 @@ def measured(of: Row, run: Run, clock: Clock, num_samples: int, limit: int | Non
         "within": of.minutes,
         "nll": -estimate.mean,
         "standard_error": estimate.standard_error,
-        "num_samples": num_samples,
-        "num_examples": len(x),
         "negative_elbo": float(bound(run.model, x).negative_elbo.mean()),
         "nll_5": -log_likelihood(run.model, x, 5).mean,
         "epochs": PASSES * len(history["epoch"]),
@@ -171,7 +189,6 @@ def measured(of: Row, run: Run, clock: Clock, num_samples: int, limit: int | Non
         "wall_minutes": clock.spent["wall"] / 60,
         "command": " ".join(["python", *sys.argv]),
         "seed": run.recipe.seed,
-        "recipe": run.recipe.to_json(),
         "test_sha256": run.data.fingerprints["test"],
         "versions": run.config["versions"],
         "curve": [round(value, 2) for value in history[monitor]],
@@ -237,15 +254,14 @@ def peers_markdown(peers: dict[str, dict]) -> str:
 
 def markdown(results: dict[str, dict]) -> str:
     lines = [
-        "| row | model | published | target | ours | -ELBO | epochs | minutes on 2 cores |",
+        "| row | model | published | ours | with k = 5 | -ELBO | epochs | minutes on 2 cores |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for number, of in sorted(results.items()):
         published = "-" if of["published"] is None else f"{of['published']:.2f}"
         lines.append(
-            f"| {number} | {of['name']} | {published} | {of['target']:.2f} within {of['within']:.0f} | "
-            f"**{of['nll']:.2f}** ± {of['standard_error']:.2f} | {of['negative_elbo']:.2f} | {of['epochs']:,} | "
-            f"{of['minutes']:.0f} |"
+            f"| {number} | {of['name']} | {published} | **{of['nll']:.2f}** ± {of['standard_error']:.2f} | "
+            f"{of['nll_5']:.2f} | {of['negative_elbo']:.2f} | {of['epochs']:,} | {of['minutes']:.0f} |"
         )
     return "\n".join(lines)
 
@@ -284,7 +300,10 @@ def main():
         return
     for number in given.rows:
         run, clock = trained(number, known[number], given.share, given.work)
-        results[number] = measured(known[number], run, clock, given.num_samples, given.limit)
+        asked = question(known[number], run, given.num_samples, given.limit)
+        if asked.items() <= results.get(number, {}).items():
+            continue
+        results[number] = {**asked, **measured(known[number], run, clock, asked)}
         machine.save({**machine.describe(), "rows": results, "peers": peers}, given.output)
     print(markdown(results))
 
