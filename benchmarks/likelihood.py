@@ -217,15 +217,23 @@ def with_weights(path: str) -> VAE:
     return vae
 
 
-def compete(pythons: dict[str, str | None], minutes: float, num_samples: int, limit: int | None):
-    """Yields the name and the numbers of one peer after the other."""
+def compete(
+    pythons: dict[str, str | None],
+    minutes: float,
+    num_samples: int,
+    limit: int | None,
+    known: dict[str, dict],
+):
+    """Yields the name and the numbers of one peer after the other, but those that are known."""
     with tempfile.TemporaryDirectory() as folder:
         once = data.load("mnist", protocol="static")
         np.savez(f"{folder}/images.npz", **{name: once.examples(name) for name in once.stored})
         test = data.load("mnist", protocol="dynamic").examples("test", limit)
         seconds = str(minutes * 60 * 2)
+        asked = {"minutes": minutes, "num_samples": num_samples, "num_examples": len(test)}
         for name, (program, arguments, environment) in PEERS.items():
-            if (python := pythons[environment]) is None:
+            python = pythons[environment]
+            if python is None or asked.items() <= known.get(name, {}).items():
                 continue
             done = report(python, program, folder, seconds, *arguments)
             estimate = log_likelihood(with_weights(done.pop("weights")), test, num_samples)
@@ -234,9 +242,7 @@ def compete(pythons: dict[str, str | None], minutes: float, num_samples: int, li
                 {
                     "nll": -estimate.mean,
                     "standard_error": estimate.standard_error,
-                    "num_samples": num_samples,
-                    "num_examples": len(test),
-                    "minutes": minutes,
+                    **asked,
                     **done,
                 },
             )
@@ -293,7 +299,9 @@ def main():
             "torch": given.torch_python,
             "rapidae": given.rapidae_python,
         }
-        for name, of in compete(pythons, given.minutes, given.num_samples, given.limit):
+        for name, of in compete(
+            pythons, given.minutes, given.num_samples, given.limit, dict(peers)
+        ):
             peers[name] = of
             machine.save({**machine.describe(), "rows": results, "peers": peers}, given.output)
         print(peers_markdown(peers))
