@@ -97,7 +97,7 @@ def rows(folder: Path | None) -> dict[str, Row]:
             "",
             82.4,
             150,
-            240,
+            300,
             objective="dreg",
             **GATED,
             **VAMP,
