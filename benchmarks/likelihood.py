@@ -159,13 +159,14 @@ def trained(number: str, of: Row, share: float, work: Path) -> tuple[Run, Clock]
 
 
 def question(of: Row, run: Run, num_samples: int, limit: int | None) -> dict:
-    """What is estimated of which model."""
+    """What is estimated of which model, as JSON gives it back."""
     data = {"data": os.path.relpath(of.recipe.data)} if os.path.isabs(run.recipe.data) else {}
-    return {
+    asked = {
         "recipe": {**run.recipe.to_json(), **data},
         "num_samples": num_samples,
         "num_examples": min(limit or run.data.num_test, run.data.num_test),
     }
+    return json.loads(json.dumps(asked))  # its tuples become lists
 
 
 def measured(of: Row, run: Run, clock: Clock, asked: dict) -> dict:
