@@ -158,15 +158,19 @@ def trained(number: str, of: Row, share: float, work: Path) -> tuple[Run, Clock]
     return train(dataclasses.replace(of.recipe, **epochs), folder, callbacks=[clock]), clock
 
 
+def whole(recipe: dict) -> dict:
+    """A recipe as JSON gives it back, with the options that are newer than it."""
+    return json.loads(json.dumps(Recipe.from_json(recipe).to_json()))  # its tuples become lists
+
+
 def question(of: Row, run: Run, num_samples: int, limit: int | None) -> dict:
     """What is estimated of which model, as JSON gives it back."""
     data = {"data": os.path.relpath(of.recipe.data)} if os.path.isabs(run.recipe.data) else {}
-    asked = {
-        "recipe": {**run.recipe.to_json(), **data},
+    return {
+        "recipe": whole({**run.recipe.to_json(), **data}),
         "num_samples": num_samples,
         "num_examples": min(limit or run.data.num_test, run.data.num_test),
     }
-    return json.loads(json.dumps(asked))  # its tuples become lists
 
 
 def measured(of: Row, run: Run, clock: Clock, asked: dict) -> dict:
@@ -198,9 +202,9 @@ def measured(of: Row, run: Run, clock: Clock, asked: dict) -> dict:
 
 PEERS = {
     "keras_vae": ("nll_ours.py", ("dynamic",), "own"),
-    "keras_vae, pixels drawn once": ("nll_ours.py", ("static",), "own"),
     "pythae": ("nll_pythae.py", (), "torch"),
     "rapidae": ("nll_rapidae.py", (), "rapidae"),
+    "keras_vae, pixels drawn once": ("nll_ours.py", ("static",), "own"),
 }
 
 
@@ -294,6 +298,7 @@ def main():
         parser.error(f"no row {', '.join(sorted(unknown))}; of {', '.join(known)}")
     kept = json.loads(given.output.read_text()) if given.output and given.output.exists() else {}
     results, peers = kept.get("rows", {}), kept.get("peers", {})
+    results = {number: {**of, "recipe": whole(of["recipe"])} for number, of in results.items()}
     if given.peers:
         pythons = {
             "own": sys.executable,

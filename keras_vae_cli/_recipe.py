@@ -67,6 +67,22 @@ PriorOption = Annotated[
 WarmUpOption = Annotated[
     int, typer.Option(min=0, help="Epochs over which the weight of the rate rises from 0.")
 ]
+CyclesOption = Annotated[
+    int,
+    typer.Option(
+        min=0, help="How often it rises from 0 instead, in the first half of every cycle."
+    ),
+]
+FreeBitsOption = Annotated[
+    float, typer.Option(help="Nats of rate that each latent has for nothing, in elbo.")
+]
+MechanismOption = Annotated[
+    str | None,
+    typer.Option(
+        help="What a table's values are missing by: self-masking, self-masking-high, self-masking-low, linear or "
+        "nonlinear (not-MIWAE); at random by default."
+    ),
+]
 EpochsOption = Annotated[
     int,
     typer.Option(min=1, help="Passes over the training data, or, see below, parts of them."),

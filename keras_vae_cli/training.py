@@ -16,6 +16,7 @@ from keras_vae_cli._app import (
     open_run,
     quietly,
     rows,
+    say,
     sizes,
     usage,
 )
@@ -25,11 +26,14 @@ from keras_vae_cli._recipe import (
     CategoriesOption,
     ColumnTypeOption,
     ConditionOption,
+    CyclesOption,
     DataOption,
     EpochsOption,
+    FreeBitsOption,
     JitOption,
     LearningRateOption,
     LikelihoodOption,
+    MechanismOption,
     PatienceOption,
     PosteriorOption,
     PriorOption,
@@ -80,6 +84,9 @@ def train(
         ),
     ] = 1.0,
     warm_up: WarmUpOption = 0,
+    cycles: CyclesOption = 0,
+    free_bits: FreeBitsOption = 0.0,
+    mechanism: MechanismOption = None,
     epochs: EpochsOption = 20,
     steps_per_epoch: StepsPerEpochOption = None,
     batch_size: BatchSizeOption = 128,
@@ -137,6 +144,9 @@ def train(
                 num_samples=num_samples,
                 beta=beta,
                 warm_up=warm_up,
+                cycles=cycles,
+                free_bits=free_bits,
+                mechanism=mechanism,
                 epochs=epochs,
                 steps_per_epoch=steps_per_epoch,
                 batch_size=batch_size,
@@ -168,6 +178,44 @@ def info(run: RunArgument):
     with quietly():
         from keras_vae.training.results import describe
     console.print(rows(describe(opened), "", ""))
+
+
+@app.command("fit-prior")
+def fit_prior_command(
+    run: RunArgument,
+    output: Annotated[Path, typer.Option(help="The run folder to make.")],
+    prior: Annotated[
+        str, typer.Option(help="mixture, flow or two-stage (a second VAE, on z).")
+    ] = "mixture",
+    num_components: Annotated[
+        int | None, typer.Option(min=1, help="Components of the mixture; 10 by default.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, help="Fit to so many training examples, or to all there are.")
+    ] = 50_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the fit.")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier run there.")
+    ] = False,
+):
+    """Give a trained model a prior fitted to its latents: a new run folder, for better samples."""
+    opened = open_run(run)
+    with quietly():
+        from keras_vae._parts import check_known
+        from keras_vae.training import FITS, fit_prior
+    with usage():
+        check_known("prior", prior, FITS)
+    made = fit_prior(
+        opened,
+        output,
+        prior,
+        num_components=num_components,
+        limit=limit,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    say(f"run folder: {made.path}")
+    say(f"report: {made.path / 'report.md'}")
 
 
 @app.command()

@@ -7,6 +7,7 @@ import pytest
 from keras_vae import data, likelihoods
 from keras_vae.data import tables
 from keras_vae.likelihoods import Column
+from keras_vae.models import NotMIWAE
 from keras_vae.training import Recipe, Run, train
 
 FRAME = pd.DataFrame(
@@ -153,6 +154,50 @@ def test_a_run_on_a_table(tmp_path):
     made = tables.decode(run.model.generate(5, seed=1), mixed.columns)
     assert set(made["sort"]) <= {"a", "b", "c"}
     assert "houses" in (tmp_path / "run/report.md").read_text()
+
+
+def test_a_run_on_values_that_are_missing_for_what_they_are(tmp_path, cli):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 1)) @ np.ones((1, 3)) + 0.3 * rng.normal(size=(200, 3))
+    holes = pd.DataFrame(np.where([False, False, True] & (x > 0.5), np.nan, x), columns=[*"abc"])
+    holes.to_csv(tmp_path / "holes.csv", index=False)
+    words = ("--data", tmp_path / "holes.csv", "--hidden", 8, "--latent-dim", 1, "--epochs", 2)
+    words = (*words, "--batch-size", 20, "--no-jit", "--objective", "iwae")
+    code, _, err = cli(
+        "train", *words, "--mechanism", "self-masking-high", "--output", tmp_path / "a"
+    )
+    assert code == 0, err
+    model = Run(tmp_path / "a").model
+    assert isinstance(model, NotMIWAE)
+    assert type(model.missingness.layers[-1]).__name__ == "SelfMasking"
+    for command, said in (
+        (("info", tmp_path / "a"), "NotMIWAE"),
+        (("evaluate", tmp_path / "a", "--num-samples", 5), "log p(x)"),
+        (
+            (
+                "impute",
+                tmp_path / "a",
+                "--input",
+                tmp_path / "holes.csv",
+                "--output",
+                tmp_path / "f.csv",
+            ),
+            "filled in",
+        ),
+    ):
+        code, out, err = cli(*command)
+        assert code == 0, err
+        assert said in out
+    filled = pd.read_csv(tmp_path / "f.csv")
+    assert not filled.isna().any(axis=None)
+    seen = ~holes.isna()
+    np.testing.assert_allclose(filled.to_numpy()[seen], holes.to_numpy()[seen])
+
+    rows().to_csv(tmp_path / "houses.csv", index=False)
+    words = ("--data", tmp_path / "houses.csv", "--mechanism", "linear", "--batch-size", 8)
+    code, _, err = cli("train", *words, "--output", tmp_path / "b")
+    assert code == 1
+    assert "takes real and integer columns" in err
 
 
 @pytest.mark.parametrize(

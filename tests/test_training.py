@@ -255,6 +255,20 @@ def test_early_stopping_watches_the_bound_and_survives_a_restart(recipe, tmp_pat
     assert len(again.history()["loss"]) == len(history), "a stopped run stays stopped"
 
 
+def test_the_rate_is_annealed_and_has_its_free_bits_as_the_recipe_says(recipe):
+    splits = recipe.load_data()  # 12 updates an epoch, 48 together
+    assert recipe.epochs * splits.steps_per_epoch == 48
+    chosen = dataclasses.replace(recipe, cycles=5, beta=2.0, free_bits=0.25)
+    objective = chosen.build(splits).objective
+    assert objective.free_bits == 0.25
+    beta = [float(objective.beta(step)) for step in range(48)]
+    assert [step for step in range(48) if beta[step] == 0.0] == [0, 10, 20, 30, 40]
+    np.testing.assert_allclose(beta[10:17], [0.0, 0.4, 0.8, 1.2, 1.6, 2.0, 2.0], rtol=1e-6)
+    rising = dataclasses.replace(recipe, warm_up=2, beta=2.0).build(splits).objective
+    np.testing.assert_allclose([rising.beta(step) for step in (0, 12, 24, 47)], [0, 1, 2, 2])
+    assert rising.free_bits == 0.0
+
+
 def test_warm_up_is_chosen_by_the_bound_that_is_not_annealed(recipe, tmp_path):
     annealed = dataclasses.replace(recipe, warm_up=3)
     run = training.train(annealed, tmp_path / "run", console=QUIET)
@@ -328,6 +342,14 @@ def test_steps_per_execution_divide_the_epoch():
         ({"learning_rate": float("nan")}, "learning_rate.*nan"),
         ({"warm_up": -1}, "warm_up.*-1"),
         ({"beta": -1.0, "warm_up": 2}, "beta.*-1"),
+        ({"cycles": 2, "warm_up": 1}, "cycles.*no warm_up.*warm_up=1"),
+        ({"cycles": 2, "beta": 0.0}, "cycles.*beta above 0.*beta=0"),
+        ({"cycles": -1}, "cycles.*-1"),
+        ({"cycles": 2, "objective": "iwae"}, "cycles belongs to the objective elbo, not to iwae"),
+        ({"free_bits": -0.1}, "free_bits.*-0.1"),
+        ({"free_bits": 0.1, "prior": "mixture"}, "free_bits|ELBO.*NormalMixture"),
+        ({"mechanism": "linar"}, "Did you mean 'linear'"),
+        ({"mechanism": "linear"}, "Expected a table with missing values.*images"),
         ({"patience": 0}, "patience.*0"),
         (
             {"objective": "iwae", "beta": 2.0},

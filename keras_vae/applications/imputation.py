@@ -10,12 +10,11 @@ import tensorflow as tf
 from pandas.api.types import is_bool_dtype, is_integer_dtype
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 
-from keras_vae import networks
-from keras_vae._parts import check_count, check_known
+from keras_vae._parts import check_count
 from keras_vae.applications._base import VAEEstimator
 from keras_vae.data.tables import decode, encode
 from keras_vae.likelihoods import Column, Mixed
-from keras_vae.models import NotMIWAE, num_rows
+from keras_vae.models import num_rows
 from keras_vae.noise import as_seed, normals, threefry
 
 _NUMBERS = 2**22  # float32 in the widest layer of one pass
@@ -271,28 +270,8 @@ class Imputer(OneToOneFeatureMixin, TransformerMixin, VAEEstimator):
 
     def _built(self, recipe, splits):
         usual = "student-t" if self.mechanism is None else "normal"
-        vae = super()._built(
-            dataclasses.replace(recipe, likelihood=recipe.likelihood or usual), splits
-        )
-        if self.mechanism is None:
-            return vae
-        check_known("mechanism", self.mechanism, networks.MECHANISMS)
-        if others := [c.name for c in splits.columns if c.kind not in ("real", "integer")]:
-            raise ValueError(
-                f"A mechanism takes real and integer columns. Received categories or counts in "
-                f"{', '.join(others)}: leave the mechanism out, or say that they are real."
-            )
-        model = NotMIWAE(
-            vae.encoder,
-            vae.decoder,
-            networks.missingness(self.mechanism, vae.likelihood),
-            likelihood=vae.likelihood,
-            prior=vae.prior,
-            objective=vae.objective,
-            seed=vae.seed,
-        )
-        model.compile_from_config(vae.get_compile_config())
-        return model
+        own = {"likelihood": recipe.likelihood or usual, "mechanism": self.mechanism}
+        return super()._built(dataclasses.replace(recipe, **own), splits)
 
     def transform(self, X):
         """X with its missing values filled in: an array or a data frame, as it came."""

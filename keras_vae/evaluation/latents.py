@@ -58,7 +58,7 @@ def latent_use(vae: VAE, x) -> LatentUse:
         rates = []
         for start in range(0, len(z), _ROWS):
             batch = tf.nest.map_structure(lambda a, i=start: tf.constant(a[i : i + _ROWS]), x)
-            q, p = posterior.distribution(vae.encode(batch)), vae.prior_over(batch)
+            q, p = posterior.distribution(vae.encode(batch)), vae.prior.distribution(batch)
             rates.append(q.distribution.kl_divergence(p.distribution))
         rate = np.mean(np.concatenate(rates), axis=0)
     return LatentUse(variance=np.var(z, axis=0), rate=rate)

@@ -333,6 +333,11 @@ class LatentVariableModel(keras.Model, abc.ABC):
             part: keras.saving.deserialize_keras_object(config[part], custom_objects)
             for part in cls.parts
         }
+        for part in parts.values():
+            if isinstance(part, keras.Layer) and not part.trainable:
+                # Keras told the layer alone, and not what it is made of; a value it has it does not set.
+                part.trainable = True
+                part.trainable = False
         return cls(**(config | parts))
 
 

@@ -4,10 +4,12 @@ from keras_vae.training.comparison import Comparison, compare
 from keras_vae.training.logs import LOGS
 from keras_vae.training.loop import resume, train
 from keras_vae.training.recipe import LIKELIHOODS, NETWORKS, OBJECTIVES, POSTERIORS, PRIORS, Recipe
+from keras_vae.training.refitting import FITS, fit_prior
 from keras_vae.training.run import Run, TrainingDiverged
 from keras_vae.training.strategies import STRATEGIES, make_strategy
 
 __all__ = [
+    "FITS",
     "LIKELIHOODS",
     "LOGS",
     "NETWORKS",
@@ -20,6 +22,7 @@ __all__ = [
     "Run",
     "TrainingDiverged",
     "compare",
+    "fit_prior",
     "make_strategy",
     "resume",
     "train",

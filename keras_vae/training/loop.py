@@ -100,6 +100,11 @@ def resume(
     """
     strategy = strategy or tf.distribute.get_strategy()
     run = Run(output)
+    if fitted := run.config.get("fitted_prior"):
+        raise ValueError(
+            f"{run.path} holds a model whose prior was fitted after its training: there is nothing to go on with. "
+            f"Resume the run it was made of, {fitted['of']}."
+        )
     with named_losses_of_peers():
         if is_chief(strategy):
             _files.sweep(run.path)

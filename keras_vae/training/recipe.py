@@ -4,6 +4,7 @@ gives.
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from keras_vae._parts import check_count, check_known, check_positive
 from keras_vae.data import CONDITIONS, Splits, load
 from keras_vae.data.splits import steps_per_execution
 from keras_vae.data.tables import mixed
-from keras_vae.models import VAE
+from keras_vae.models import VAE, EncoderDecoder, NotMIWAE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,13 +64,15 @@ def _vamp(recipe: "Recipe", splits: Splits, encoder: keras.Model) -> priors.Vamp
 
 
 def _elbo(recipe: "Recipe", splits: Splits) -> objectives.ELBO:
-    steps_per_epoch = recipe.steps_in_epoch(splits)
-    if not recipe.warm_up:
-        return objectives.ELBO(beta=recipe.beta)
-    rising = keras.optimizers.schedules.PolynomialDecay(
-        0.0, recipe.warm_up * steps_per_epoch, recipe.beta
-    )
-    return objectives.ELBO(beta=rising)
+    steps_per_epoch, beta = recipe.steps_in_epoch(splits), recipe.beta
+    if recipe.warm_up:
+        beta = keras.optimizers.schedules.PolynomialDecay(
+            0.0, recipe.warm_up * steps_per_epoch, recipe.beta
+        )
+    if recipe.cycles:
+        period = math.ceil(recipe.epochs * steps_per_epoch / recipe.cycles)
+        beta = objectives.Cyclical(period, high=recipe.beta)
+    return objectives.ELBO(beta=beta, free_bits=recipe.free_bits)
 
 
 def _weight(recipe: "Recipe", name: str) -> dict[str, Any]:
@@ -190,6 +193,8 @@ _OWNERS = {
         ("elbo", "beta-tc", "factor", "adversarial", "rae", "structural-similarity"),
     ),
     "warm_up": ("objective", ("elbo",)),
+    "cycles": ("objective", ("elbo",)),
+    "free_bits": ("objective", ("elbo",)),
     "num_samples": ("objective", ("iwae", "dreg", "ciwae", "piwae", "multiply-iwae")),
     "num_components": ("prior", ("mixture", "vamp")),
     "num_categories": ("posterior", ("relaxed-categorical",)),
@@ -224,6 +229,10 @@ class Recipe:
             what "beta-tc", "factor", "adversarial" and "structural-similarity" add, where 1 stands for
             their own defaults, 6, 35, 1 and 100.
         warm_up: epochs over which that weight rises from 0.
+        cycles: how often it rises from 0 instead, in the first half of every cycle; 0: never.
+        free_bits: nats of rate that each latent dimension has for nothing in the objective "elbo".
+        mechanism: what a table's values are missing by, a name in `networks.MECHANISMS`, which makes
+            the model a `NotMIWAE`; None: at random.
         epochs: passes over the training data, or, where steps_per_epoch is given, parts of passes.
         steps_per_epoch: updates until the next validation and checkpoint; None: those of a pass.
         batch_size: examples per update.
@@ -251,6 +260,9 @@ class Recipe:
     num_samples: int = 5
     beta: float = 1.0
     warm_up: int = 0
+    cycles: int = 0
+    free_bits: float = 0.0
+    mechanism: str | None = None
     epochs: int = 20
     steps_per_epoch: int | None = None
     batch_size: int = 128
@@ -267,6 +279,8 @@ class Recipe:
         check_known("activation", self.activation, keras_activations())
         if self.likelihood is not None:
             check_known("likelihood", self.likelihood, LIKELIHOODS)
+        if self.mechanism is not None:
+            check_known("mechanism", self.mechanism, networks.MECHANISMS)
         if self.condition is not None:
             check_known("condition", self.condition, CONDITIONS)
         elif self.chosen_prior == "conditional-normal":
@@ -280,12 +294,17 @@ class Recipe:
             "num_categories",
         )
         check_count("Recipe", **{name: getattr(self, name) for name in counts})
-        check_count("Recipe", least=0, warm_up=self.warm_up, seed=self.seed)
+        check_count("Recipe", least=0, warm_up=self.warm_up, cycles=self.cycles, seed=self.seed)
         for name in ("patience", "steps_per_epoch"):
             if (count := getattr(self, name)) is not None:
                 check_count("Recipe", **{name: count})
         check_positive("Recipe", learning_rate=self.learning_rate)
-        check_positive("Recipe", or_zero=True, beta=self.beta)
+        check_positive("Recipe", or_zero=True, beta=self.beta, free_bits=self.free_bits)
+        if self.cycles and (self.warm_up or not self.beta):
+            raise ValueError(
+                f"The weight of the rate rises {self.cycles} times with cycles, from 0 to beta. Expected no "
+                f"warm_up beside it, and a beta above 0. Received: warm_up={self.warm_up}, beta={self.beta}"
+            )
         if self.warm_up > self.epochs:
             raise ValueError(
                 f"A warm_up of {self.warm_up} epochs does not end within {self.epochs} epochs. Expected at "
@@ -329,7 +348,7 @@ class Recipe:
         """Updates between two validations, each of which a run may be resumed from."""
         return self.steps_per_epoch or splits.steps_per_epoch
 
-    def build(self, splits: Splits) -> VAE:
+    def build(self, splits: Splits) -> EncoderDecoder:
         """The compiled model, with weights that are a function of the seed.
 
         Built under the `tf.distribute` strategy in scope: a batch is then that of all replicas.
@@ -343,6 +362,7 @@ class Recipe:
             )
         keras.utils.set_random_seed(self.seed % 2**32)
         steps_per_epoch = self.steps_in_epoch(splits)
+        self._check_mechanism(splits)
         network, likelihood, shape = self._chosen(splits)
         posterior = POSTERIORS[self.chosen_posterior](self)
         encoder, decoder = network.build(
@@ -354,15 +374,18 @@ class Recipe:
             **shape,
             **({network.sizes: self.hidden} if self.hidden else {}),
         )
-        vae = VAE(
-            encoder,
-            decoder,
-            likelihood=likelihood,
-            posterior=posterior,
-            prior=PRIORS[self.chosen_prior](self, splits, encoder),
-            objective=OBJECTIVES[self.objective](self, splits),
-            seed=self.seed,
-        )
+        parts = {
+            "likelihood": likelihood,
+            "posterior": posterior,
+            "prior": PRIORS[self.chosen_prior](self, splits, encoder),
+            "objective": OBJECTIVES[self.objective](self, splits),
+            "seed": self.seed,
+        }
+        if self.mechanism is None:
+            vae = VAE(encoder, decoder, **parts)
+        else:
+            missingness = networks.missingness(self.mechanism, likelihood)  # pyright: ignore[reportArgumentType]
+            vae = NotMIWAE(encoder, decoder, missingness, **parts)
         is_alone = not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
         jit = (
             network.jit_compile and replicas == 1 if self.jit_compile is None else self.jit_compile
@@ -374,6 +397,20 @@ class Recipe:
             steps_per_execution=steps_per_execution(steps_per_epoch) if is_alone else 1,
         )
         return vae
+
+    def _check_mechanism(self, splits: Splits) -> None:
+        if self.mechanism is None:
+            return
+        if not splits.columns or not splits.has_missing:
+            raise ValueError(
+                f"The mechanism {self.mechanism} says which values of a table are missing. Expected a table with "
+                f"missing values. Received: {splits.name}, which misses none."
+            )
+        if others := [c.name for c in splits.columns if c.kind not in ("real", "integer")]:
+            raise ValueError(
+                f"A mechanism takes real and integer columns. Received categories or counts in "
+                f"{', '.join(others)}: leave the mechanism out, or say that they are real."
+            )
 
     def _chosen(self, splits: Splits) -> tuple[Network, likelihoods.Likelihood, dict[str, Any]]:
         """The networks, the likelihood, and what the former are told of the data."""

@@ -148,6 +148,7 @@ def describe(run: Run) -> list[tuple[str, str]]:
         ("data", f"{run.config['data']['name']}, protocol {run.config['data']['protocol']}"),
         ("example shape", str(model.event_shape)),
         ("latent dimensions", str(model.latent_dim)),
+        ("model", type(model).__name__),
         ("network", f"{run.recipe.network}, {model.count_params():,} weights"),
         ("prior", type(model.prior).__name__),
         *parts.items(),

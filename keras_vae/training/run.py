@@ -11,7 +11,7 @@ from pathlib import Path
 
 from keras_vae import _files
 from keras_vae.data import Splits
-from keras_vae.models import VAE, load_model
+from keras_vae.models import EncoderDecoder, load_model
 from keras_vae.training.recipe import Recipe
 
 
@@ -33,7 +33,8 @@ class TrainingDiverged(RuntimeError):
 
 class Run:
     """A folder with `config.json`, `model.keras` (the best by the objective's monitor),
-    `history.csv`, `state/` (to resume from), `tensorboard/`, pictures and `report.md`.
+    `history.csv`, `state/` (to resume from), `tensorboard/`, pictures and `report.md`. That of a
+    model whose prior was fitted afterwards has no history and no state.
 
     Args:
         path: an existing run folder.
@@ -52,6 +53,7 @@ class Run:
         "report.md",
         "learning_curves.png",
         "samples.png",
+        "samples_before.png",
         "reconstructions.png",
         "anomalies.csv",
         "anomalies.png",
@@ -104,7 +106,7 @@ class Run:
         return self.path / "model.keras"
 
     @functools.cached_property
-    def model(self) -> VAE:
+    def model(self) -> EncoderDecoder:
         """The best model."""
         if not self.model_path.exists():
             raise FileNotFoundError(
@@ -112,13 +114,13 @@ class Run:
                 f"To train it: keras-vae train --resume --output {self.path}"
             )
         model = load_model(self.model_path)
-        if not isinstance(model, VAE):
+        if not isinstance(model, EncoderDecoder):
             raise ValueError(
-                f"{self.model_path} holds a {type(model).__name__}. Expected a keras_vae.VAE."
+                f"{self.model_path} holds a {type(model).__name__}. Expected a keras_vae.VAE, or its like."
             )
         return model
 
-    def save_model(self, model: VAE) -> None:
+    def save_model(self, model: EncoderDecoder) -> None:
         with _files.replacing(self.model_path) as new:
             model.save(new)
 

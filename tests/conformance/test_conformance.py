@@ -90,6 +90,20 @@ def test_a_keras_file_gives_the_same_model_which_goes_on_as_if_never_saved(cls, 
     assert int(loaded.sampling.draws.numpy()) >= 4
 
 
+@every_class
+def test_what_is_frozen_is_so_after_loading(cls, tmp_path):
+    model = make(cls)
+    for part in ("prior", "decoder"):
+        if isinstance(getattr(model, part), keras.Layer):
+            getattr(model, part).trainable = False
+    model.compile("adam")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    trained = [[v.path for v in of.trainable_variables] for of in (loaded, model)]
+    assert len(trained[0]) == len(trained[1])
+    assert loaded.prior.trainable is model.prior.trainable
+
+
 @pytest.mark.parametrize("jit_compile", [True, False])
 def test_compiled_training_goes_on_after_loading_to_the_bit(jit_compile, tmp_path):
     model = make(keras_vae.VAE)
