@@ -70,5 +70,5 @@ def test_latents_that_are_not_real_and_densities_that_are_not_known_are_refused(
     monkeypatch.setattr(type(model.prior), "support", "sphere")
     with pytest.raises(ValueError, match="StandardNormal has its density on 'sphere'"):
         Annealing(model, 10, 2, 3, "prior")
-    with pytest.raises(TypeError, match="takes a VAE"):
+    with pytest.raises(ValueError, match=r"takes a keras_vae\.VAE"):
         Annealing(models, 10, 2, 3, "prior")

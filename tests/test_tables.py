@@ -184,6 +184,11 @@ def test_a_run_on_values_that_are_missing_for_what_they_are(tmp_path, cli):
             ),
             "filled in",
         ),
+        (("synthesize", tmp_path / "a", "--output", tmp_path / "s.csv"), "1,000 rows"),
+        (
+            ("fit-prior", tmp_path / "a", "--output", tmp_path / "c", "--num-components", 1),
+            "report",
+        ),
     ):
         code, out, err = cli(*command)
         assert code == 0, err
@@ -192,6 +197,11 @@ def test_a_run_on_values_that_are_missing_for_what_they_are(tmp_path, cli):
     assert not filled.isna().any(axis=None)
     seen = ~holes.isna()
     np.testing.assert_allclose(filled.to_numpy()[seen], holes.to_numpy()[seen])
+
+    for words in (("evaluate", tmp_path / "a", "--all"), ("detect", tmp_path / "a")):
+        code, _, err = cli(*words)
+        assert code == 1
+        assert "takes a keras_vae.VAE. Received: NotMIWAE" in err
 
     rows().to_csv(tmp_path / "houses.csv", index=False)
     words = ("--data", tmp_path / "houses.csv", "--mechanism", "linear", "--batch-size", 8)

@@ -15,7 +15,7 @@ from keras_vae._parts import check_known, check_share
 from keras_vae.applications.scores import SCORES
 from keras_vae.applications.scoring import AnomalyScore, attributions
 from keras_vae.data.tables import encode, read_frame
-from keras_vae.models import VAE
+from keras_vae.models import VAE, need_vae
 from keras_vae.noise import as_seed
 from keras_vae.training import Run
 from keras_vae.training.results import examples
@@ -203,6 +203,7 @@ def calibrate(
         >>> bool(detector.is_anomaly(bits[100:]).mean() <= 0.1)
         True
     """
+    need_vae(vae, "calibrate")
     fitted = AnomalyScore.fit(vae, normal, score, num_samples=num_samples, seed=seed)
     threshold = Threshold.of(
         fitted(held_out), false_positive_rate=false_positive_rate, confidence=confidence

@@ -21,7 +21,7 @@ from keras_vae.evaluation import (
     disentanglement,
     surgery,
 )
-from keras_vae.models import num_rows, x_of
+from keras_vae.models import need_vae, num_rows, x_of
 from keras_vae.training import Run
 from keras_vae.training.evaluating import Evaluation, evaluate_run
 from keras_vae.training.results import examples
@@ -140,6 +140,7 @@ def evaluate_whole(
         num_temperatures: of annealed importance sampling; None: without.
         features: the file of `sampled_runs.feature_space`; None: a classifier is trained.
     """
+    need_vae(run.model, "evaluate --all")
     x = examples(run.data, split, limit)
     if num_rows(x) < 2:
         raise ValueError("What latents do shows over at least 2 examples. Received: 1")

@@ -11,7 +11,7 @@ import tensorflow_probability as tfp
 
 from keras_vae import posteriors
 from keras_vae._parts import name_of
-from keras_vae.models import VAE
+from keras_vae.models import VAE, need_vae
 from keras_vae.priors import Prior
 
 tfd = tfp.distributions
@@ -296,8 +296,7 @@ def _is_diagonal_normal(distribution: tfd.Distribution) -> bool:
 
 def _check(model: VAE) -> None:
     """Raises `ValueError` where parts of a model cannot be coded."""
-    if not isinstance(model, VAE):
-        raise ValueError(f"Examples are compressed by a keras_vae.VAE. Received: {name_of(model)}")
+    need_vae(model, "Compression")
     if model.side_inputs:
         raise ValueError(
             f"The model asks for {sorted(model.side_inputs)} beside x, which a compressed file does not hold. "

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_vae._parts import check_count, check_known, name_of
-from keras_vae.models import VAE, num_rows
+from keras_vae.models import VAE, need_vae, num_rows
 from keras_vae.noise import threefry
 
 tfd = tfp.distributions
@@ -61,8 +61,7 @@ class Annealing:
         check_count(owner, num_chains=num_chains, num_leapfrog_steps=num_leapfrog_steps)
         check_count(owner, least=2, num_temperatures=num_temperatures)
         check_known("start", start, STARTS)
-        if not isinstance(model, VAE):
-            raise TypeError(f"Annealed importance sampling takes a VAE. Received: {name_of(model)}")
+        need_vae(model, "Annealed importance sampling")
         if model.prior.support != "real":
             raise ValueError(
                 "Annealed importance sampling moves z along gradients, which takes real numbers. The prior "

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_vae._parts import name_of
 from keras_vae.evaluation.estimate import standard_error_of
-from keras_vae.models import VAE, num_rows
+from keras_vae.models import VAE, need_vae, num_rows
 from keras_vae.noise import as_seed, threefry
 
 _ROWS = 500  # z at once
@@ -113,6 +113,7 @@ def surgery(vae: VAE, x, *, seed=0) -> Surgery:
             "at its own samples only. Expected an invertible posterior, such as Normal."
         )
     arrays = tf.nest.map_structure(np.asarray, x)
+    need_vae(vae, "surgery")
     vae.posterior.need_density()
     vae.check_batch(arrays)
     num_examples = num_rows(arrays)

@@ -6,7 +6,7 @@ from keras_vae.models._paths import PATHS
 from keras_vae.models.encoder_decoder import EncoderDecoder
 from keras_vae.models.loading import load_model
 from keras_vae.models.not_miwae import NotMIWAE
-from keras_vae.models.vae import VAE
+from keras_vae.models.vae import VAE, need_vae
 
 __all__ = [
     "PATHS",
@@ -15,6 +15,7 @@ __all__ = [
     "LatentVariableModel",
     "NotMIWAE",
     "load_model",
+    "need_vae",
     "num_rows",
     "x_of",
 ]

@@ -1,6 +1,6 @@
 import keras
 
-from keras_vae._parts import register
+from keras_vae._parts import name_of, register
 from keras_vae.likelihoods import Likelihood
 from keras_vae.models.encoder_decoder import EncoderDecoder, entries_of, with_defaults
 from keras_vae.objectives import Objective
@@ -65,3 +65,9 @@ class VAE(EncoderDecoder):
         return self.now(self.likelihood).log_prob(
             params, entries["x"], mask=entries.get("mask"), training=training
         )
+
+
+def need_vae(model, owner: str) -> None:
+    """Raises `ValueError` where a model is not a `VAE`, whose latents are z and nothing else."""
+    if not isinstance(model, VAE):
+        raise ValueError(f"{owner} takes a keras_vae.VAE. Received: {name_of(model)}")
