@@ -124,6 +124,16 @@ def check_positive(owner: str, *, or_zero: bool = False, **values: Any):
             )
 
 
+def check_constant(owner: str, **values: Any):
+    """Raises `ValueError` for the first value that is a schedule."""
+    for name, value in values.items():
+        if isinstance(value, Schedule):
+            raise ValueError(
+                f'Invalid value received for argument "{name}" of {owner}. Expected a number, which stays as it '
+                f"is. Received the schedule {type(value).__name__}."
+            )
+
+
 def check_finite(owner: str, **values: Any):
     """Raises `ValueError` for the first value that is not a finite number, or a sequence of them."""
     for name, value in values.items():
@@ -165,7 +175,7 @@ def check_known(what: str, name: str, names: Iterable[str]) -> None:
     """Raises `ValueError` where a name is not among those known, with the nearest ones."""
     names = list(names)
     if name not in names:
-        near = nearest(name, names)
+        near = nearest(str(name), names)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         raise ValueError(f"Unknown {what} {name!r}.{hint} Expected one of: {', '.join(names)}.")
 

@@ -129,7 +129,7 @@ def maximum_mean_discrepancy(a: tf.Tensor, b: tf.Tensor, kernel: str = "imq") ->
         E k(a, a') + E k(b, b') - 2 E k(a, b),   over pairs of different rows
 
     Args:
-        a, b: [B, D] each.
+        a, b: [N, D] and [M, D].
         kernel: "rbf", exp(-|a - b|^2 / 2 D), or "imq", the sum of C / (C + |a - b|^2) over C = 2 D
             times 0.1, 0.2, 0.5, 1, 2, 5 and 10.
 
@@ -140,14 +140,13 @@ def maximum_mean_discrepancy(a: tf.Tensor, b: tf.Tensor, kernel: str = "imq") ->
         Gretton et al., A Kernel Two-Sample Test, JMLR 13, 2012.
     """
     function, num_dims = KERNELS[kernel], tf.cast(tf.shape(a)[-1], tf.float32)
-    size = tf.cast(tf.shape(a)[0], tf.float32)
 
     def squares(x, y):
         norms = tf.reduce_sum(x**2, -1)[:, tf.newaxis] + tf.reduce_sum(y**2, -1)
         return tf.maximum(norms - 2.0 * tf.matmul(x, y, transpose_b=True), 0.0)
 
     def of_pairs(x):
-        kernels = function(squares(x, x), num_dims)
+        kernels, size = function(squares(x, x), num_dims), tf.cast(tf.shape(x)[0], tf.float32)
         apart = tf.reduce_sum(kernels) - tf.reduce_sum(tf.linalg.diag_part(kernels))
         return apart / tf.maximum(size * (size - 1.0), 1.0)
 

@@ -31,8 +31,9 @@ def compress(
 ):
     """Write examples in about -ELBO bits, lossless (bits-back coding), beside gzip, xz and PNG.
 
-    Needs the extra `compress`, a likelihood over finitely many values (bernoulli, categorical), and for
-    reading the same run, software and kind of machine. What is written was read back first.
+    Needs the extra `compress`, a likelihood over finitely many values (bernoulli, categorical,
+    discretized-logistic), and for reading the same run, software and kind of machine. What is written was
+    read back first.
     """
     opened = open_run(run)
     with quietly():

@@ -77,12 +77,12 @@ def train(
         int, typer.Option(min=1, help="Importance samples of iwae and its like.")
     ] = 5,
     beta: Annotated[
-        float,
+        float | None,
         typer.Option(
-            help="Weight of the rate in elbo, of the codes' size in rae, or (by default 6, 35, 1, 100) of what "
-            "beta-tc, factor, adversarial and structural-similarity add."
+            help="Weight of the rate in elbo and of the codes' size in rae, by default 1; or of what beta-tc, factor, "
+            "adversarial and structural-similarity add, by default 6, 35, 1 and 100."
         ),
-    ] = 1.0,
+    ] = None,
     warm_up: WarmUpOption = 0,
     cycles: CyclesOption = 0,
     free_bits: FreeBitsOption = 0.0,

@@ -42,6 +42,14 @@ def test_the_decoder_s_penalties_by_hand():
     assert float(terms["latent_penalty"]) == 0.0
 
 
+def test_a_frozen_decoder_has_no_weights_to_decay():
+    model = model_of(RAE(beta=0.0, weight_decay=0.3))
+    model.decoder.trainable = False
+    terms = model.objective(model, X)
+    assert float(terms["decoder_penalty"]) == 0.0
+    assert float(terms["loss"]) == float(terms["distortion"])
+
+
 def test_the_gradient_penalty_is_the_jacobian_s_squared_norm():
     """Of a linear decoder that is its kernel's; its slope by each entry is twice that entry."""
     model = model_of(RAE(beta=0.0, gradient_penalty=1.0))

@@ -1,16 +1,18 @@
 """Likelihoods of counts against SciPy, at zeros and at extremes; counts in tables."""
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
 from scipy import special, stats
 
-from keras_vae import VAE, networks
+from keras_vae import VAE, evaluation, networks
 from keras_vae.applications import AnomalyDetector, Imputer, Synthesizer
 from keras_vae.data import tables
 from keras_vae.likelihoods import Mixed, NegativeBinomial, Normal, Poisson, ZeroInflated
 from keras_vae.likelihoods._stable import log_gamma, log_rising
+from keras_vae.training import Recipe
 
 RNG = np.random.default_rng(0)
 MEAN, R = np.exp(RNG.normal(0, 2, (2, 40, 3)))
@@ -134,6 +136,36 @@ def test_counts_start_at_the_data_mean(likelihood):
     params = likelihood.params_for_mean(mean)
     assert params.shape == (1, likelihood.params_size(3))
     np.testing.assert_allclose(likelihood.location(params), mean, rtol=1e-4)
+
+
+@pytest.mark.parametrize("likelihood", [Poisson(log_mean=1.5, log_stddev=0.5), FAMILIES[4][0]])
+def test_an_encoder_of_count_images_sees_logarithms(likelihood):
+    x = np.array([0.0, 3.0, 250.0, 1e5], np.float32).reshape(1, 2, 2, 1)
+    for encoder in (
+        networks.mlp((2, 2, 1), 2, hidden=4, likelihood=likelihood)[0],
+        networks.conv((2, 2, 1), 2, filters=(3,), units=4, likelihood=likelihood)[0],
+    ):
+        inner = keras.Model(encoder.layers[2].input, encoder.output)
+        family = getattr(likelihood, "likelihood", likelihood)
+        seen = (np.log1p(x) - family.log_mean) / family.log_stddev
+        expected = inner(seen.reshape(1, *inner.input_shape[1:]))
+        np.testing.assert_allclose(encoder(x), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_recipe_of_counts_takes_their_size_from_the_data(tmp_path):
+    x = np.random.default_rng(0).negative_binomial(2, 0.02, (300, 4, 4, 1)).astype(np.float32)
+    np.save(tmp_path / "counts.npy", x)
+    for name, kind in (("negative-binomial", NegativeBinomial), ("zero-inflated-poisson", Poisson)):
+        recipe = Recipe(data=str(tmp_path / "counts.npy"), protocol="raw", likelihood=name)
+        splits = recipe.load_data()
+        model = recipe.build(splits)
+        family = getattr(model.likelihood, "likelihood", model.likelihood)
+        assert type(family) is kind
+        of_training = splits.examples("train", splits.num_train)
+        assert family.data_mean == pytest.approx(of_training.mean(), rel=1e-5)
+        assert family.log_mean == pytest.approx(np.log1p(of_training).mean(), rel=1e-5)
+        assert family.log_stddev == pytest.approx(np.log1p(of_training).std(), rel=1e-5)
+        assert evaluation.bound(model, of_training[:50]).rate.mean() < 20.0
 
 
 def test_what_is_no_count_is_refused():

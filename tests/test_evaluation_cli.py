@@ -95,6 +95,25 @@ def test_everything_is_said(whole):
     assert (path / "evaluation" / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize(
+    ("posterior", "where"), [("power-spherical", "sphere"), ("relaxed-categorical", "simplex")]
+)
+def test_latents_that_do_not_move_one_by_one_are_not_traversed(
+    run, tmp_path, cli, posterior, where
+):
+    config = json.loads((run / "config.json").read_text())
+    options = {"posterior": posterior, "latent_dim": 4, "num_categories": 2, "prior": None}
+    if posterior == "power-spherical":
+        options["num_categories"] = 10
+    recipe = Recipe.from_json(config["recipe"] | options)
+    path = train(recipe, tmp_path / "a").path
+    code, out, err = cli("evaluate", path, "--all", *FEW)
+    assert code == 0, err
+    assert f"Without traversals: z moves on the {where} only." in out
+    assert not (path / "evaluation" / "traversals.png").exists()
+    assert (path / "evaluation" / "reconstructions.png").exists()
+
+
 def test_features_of_another_run_are_taken(whole, run, tmp_path):
     """The same network: the same distances as where it was trained. Another shape is refused."""
     import keras

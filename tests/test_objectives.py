@@ -115,6 +115,28 @@ def test_piwae_trains_the_encoder_by_the_looser_bounds_and_the_decoder_by_the_ti
     assert np.abs(ours[0] - tighter[0]).max() > 1e-2
 
 
+def test_what_couples_examples_is_weighted_before_its_gradient():
+    """The scale of the batch depends on the z of every example."""
+    model = off().replace(likelihood=likelihoods.OptimalNormal())
+    split = gradients(PIWAE(num_samples=4, num_bounds=1), model)
+    whole = gradients(IWAE(num_samples=4), model)
+    for a, b in zip(split, whole, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_dreg_refuses_what_couples_examples():
+    with pytest.raises(ValueError, match=r"DReG.*OptimalNormal.*the objective IWAE"):
+        off().replace(likelihood=likelihoods.OptimalNormal(), objective=DReG())
+    normal = likelihoods.Normal(scale=1.0)
+    encoder, decoder = networks.mlp(5, latent_dim=3, hidden=(), likelihood=normal)
+    inner = keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization(), decoder])
+    outer = keras.Sequential([keras.Input((3,)), inner])
+    with pytest.raises(ValueError, match=r"DReG.*BatchNormalization.*without batch normalisation"):
+        VAE(encoder, outer, likelihood=normal, objective=DReG())
+    inner.layers[0].trainable = False  # its statistics are fixed
+    assert VAE(encoder, outer, likelihood=normal, objective=DReG()).objective == DReG()
+
+
 def spread_and_mean(objective, model, times=150):
     draws = []
     for _ in range(times):
@@ -221,7 +243,7 @@ def test_dip_penalises_the_covariance(form):
 @pytest.mark.parametrize("kernel", ["rbf", "imq"])
 def test_discrepancy_by_hand_and_between_equals(kernel):
     rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(2, 40, 2)).astype(np.float32)
+    a, b = (rng.normal(size=(size, 2)).astype(np.float32) for size in (40, 25))
 
     def k(x, y):
         squares = ((x[:, None] - y[None]) ** 2).sum(-1)
@@ -230,7 +252,7 @@ def test_discrepancy_by_hand_and_between_equals(kernel):
         return sum(4 * s / (4 * s + squares) for s in (0.1, 0.2, 0.5, 1, 2, 5, 10))
 
     def apart(x):
-        return (k(x, x).sum() - np.trace(k(x, x))) / (40 * 39)
+        return (k(x, x).sum() - np.trace(k(x, x))) / (len(x) * (len(x) - 1))
 
     by_hand = apart(a) + apart(b) - 2 * k(a, b).mean()
     ours = float(estimators.maximum_mean_discrepancy(a, b, kernel))
@@ -264,6 +286,15 @@ def test_cyclical_weight_is_read_in_the_graph():
 FULL = priors.NormalMixture(3, num_components=2)
 
 
+@pytest.mark.parametrize("objective", [BetaTC(num_examples=30), ELBO(free_bits=0.1), IWAE()])
+def test_an_objective_of_dimensions_gives_way_to_a_prior_without_them(objective):
+    model = off(objective=objective)
+    fitted = model.with_prior(FULL)
+    assert fitted.encoder is model.encoder
+    assert fitted.objective == (IWAE() if objective == IWAE() else ELBO())
+    assert model.with_prior(priors.StandardNormal(3)).objective == objective
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -271,6 +302,11 @@ FULL = priors.NormalMixture(3, num_components=2)
         (lambda: off(objective=ELBO(free_bits=0.1), prior=FULL), "ELBO .* NormalMixture"),
         (lambda: ELBO(beta=-1.0), "beta"),
         (lambda: ELBO(free_bits=-1.0), "free_bits"),
+        (lambda: ELBO(free_bits=Cyclical(5)), "free_bits.*ELBO.*schedule Cyclical"),
+        (lambda: RAE(gradient_penalty=Cyclical(5)), "gradient_penalty.*RAE.*schedule"),
+        (lambda: StructuralSimilarity(value_range=Cyclical(5)), "value_range.*schedule"),
+        (lambda: priors.RelaxedCategorical(4, 2, temperature=Cyclical(5)), "temperature.*schedule"),
+        (lambda: DIPVAE(form=1), "Unknown form 1"),
         (lambda: DReG(num_samples=0), "num_samples"),
         (lambda: PIWAE(num_bounds=0), "num_bounds"),
         (lambda: CIWAE(mix=1.5), "mix"),

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from scipy import special, stats
 
-from keras_vae import likelihoods
+from keras_vae import VAE, likelihoods, load_model, networks
 from keras_vae.likelihoods import Beta, DiscretizedLogistic
 
 RNG = np.random.default_rng(0)
@@ -70,6 +70,21 @@ def test_probabilities_of_all_levels_sum_to_one(loc, raw):
     assert mean == pytest.approx(probabilities @ LEVELS[:, 0], abs=0.5)
     if raw > -10:
         assert mean == pytest.approx(probabilities @ LEVELS[:, 0], abs=0.01)
+
+
+@pytest.mark.parametrize("num_components", [1, 7])
+def test_a_model_of_pixels_is_loaded(tmp_path, num_components):
+    """No layer of it has as many units as there are components."""
+    likelihood = DiscretizedLogistic(num_components=num_components)
+    model = VAE(*networks.mlp(5, 4, hidden=6, likelihood=likelihood), likelihood=likelihood)
+    model.save(tmp_path / "model.keras")
+    assert load_model(tmp_path / "model.keras").likelihood == likelihood
+
+
+@pytest.mark.parametrize(("levels", "maximum"), [(50, 49.0), (100, 99.0), (256, 255.0)])
+def test_levels_that_are_whole_numbers_are_exactly_so(levels, maximum):
+    alphabet = DiscretizedLogistic(num_levels=levels, maximum=maximum).alphabet
+    assert alphabet == tuple(map(float, range(levels)))
 
 
 def test_draws_are_levels_with_their_probabilities():

@@ -293,6 +293,23 @@ def test_a_temperature_may_fall_with_the_steps_as_far_as_float32_goes():
 # What each works with, and what is refused.
 
 
+def test_relaxed_categories_in_batches_of_any_size():
+    """The last batch is smaller: its size is not known in the graph, that of z is."""
+    categorical = {"num_categories": 2, "temperature": 0.5}
+    posterior = posteriors.RelaxedCategorical(**categorical)
+    model = VAE(
+        *networks.mlp(6, 4, hidden=(5,), posterior=posterior),
+        likelihood=likelihoods.Bernoulli(),
+        posterior=posterior,
+        prior=priors.RelaxedCategorical(4, **categorical),
+        objective=objectives.IWAE(num_samples=2),
+    )
+    model.compile("adam", jit_compile=False)
+    x = np.random.default_rng(0).integers(0, 2, [7, 6]).astype(np.float32)
+    assert np.isfinite(model.fit(x, batch_size=3, verbose=0).history["loss"]).all()
+    assert np.isfinite(model.evaluate(x, batch_size=3, verbose=0)).all()
+
+
 NEW = ("MultivariateNormal", "PlanarFlow", "IAF", "PowerSpherical", "RelaxedCategorical")
 
 

@@ -121,6 +121,21 @@ def test_a_classifier_of_the_data_set_tells_good_samples_from_bad(digits):
     assert noise.precision < 0.5 < good.precision
     for words in ("a classifier of 2 classes", "seed 1", "accuracy", features.sha256[:12]):
         assert words in good.features
+    for bad, said in (
+        (x * np.nan, "NaN"),
+        (x[:0], "at least one"),
+        (x[..., 0], r"shape \(8, 8, 1\).*\(256, 8, 8\)"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            evaluation.sample_quality(x, bad, features)
+    with pytest.raises(ValueError, match="NaN"):
+        evaluation.train_features(x * np.nan, labels, (x, labels))
+    with pytest.raises(ValueError, match="256 examples and 9 labels"):
+        evaluation.train_features(x, labels[:9], (x, labels))
+    with pytest.raises(TypeError, match=r"FeatureSpace.*'inception'"):
+        evaluation.sample_quality(x, x, "inception")
+    with pytest.raises(TypeError, match=r"takes a classifier.*'inception'"):
+        evaluation.features_of("inception", "of others")
     with pytest.raises(ValueError, match="at least 2 classes"):
         evaluation.train_features(x, np.zeros(256), (x, np.zeros(256)))
 

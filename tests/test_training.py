@@ -663,7 +663,7 @@ def test_beta_weighs_what_an_objective_adds(images):
         ("adversarial", "scale", 1.0),
         ("structural-similarity", "weight", 100.0),
     ):
-        for beta, expected in ((1.0, default), (2.0, 2.0)):
+        for beta, expected in ((None, default), (1.0, 1.0), (2.0, 2.0)):
             chosen = dataclasses.replace(recipe, objective=name, beta=beta)
             objective = training.OBJECTIVES[name](chosen, splits)
             assert getattr(objective, field) == expected, name

@@ -45,7 +45,7 @@ class VAEEstimator(BaseEstimator):
         prior: "normal" or "mixture".
         objective: "elbo" or "iwae".
         num_components: of the prior "mixture".
-        beta: weight of the rate in the objective "elbo".
+        beta: weight of the rate in the objective "elbo"; None: 1.
         epochs: passes over the training rows at most; a pass of few rows is repeated until it has
             made 25 updates.
         patience: epochs without a better bound on the held-out rows, after which training stops.
@@ -74,7 +74,7 @@ class VAEEstimator(BaseEstimator):
     prior: str = "normal"
     objective: str = "elbo"
     num_components: int = 50
-    beta: float = 1.0
+    beta: float | None = None
     epochs: int = 200
     patience: int = 20
     batch_size: int = 128

@@ -151,6 +151,8 @@ def evaluate_whole(
         space = feature_space(run, split, features, seed)
     if not run.model.posterior.invertible:
         left_out.append("Without surgery: the posterior gives log q(z|x) at its own samples only.")
+    if (support := run.model.prior.support) != "real":
+        left_out.append(f"Without traversals: z moves on the {support} only.")
     scores = None
     if run.data.factor_sizes:
         try:
@@ -195,10 +197,13 @@ def _draw(whole: WholeEvaluation, folder: Path) -> dict[str, str]:
         shown = _first(x, _RECONSTRUCTED)
         again, value_range = model.reconstruct(shown), run.value_range
         pictures.save(folder / "reconstructions.png", again, x_of(shown), value_range)
-        rows = control.traversals(model, _first(x, _COLLAPSE), min(_TRAVERSED, model.latent_dim))
-        pictures.save_rows(folder / "traversals.png", rows, value_range)
         drawn["reconstructions.png"] = "Examples, and their reconstructions below"
-        drawn["traversals.png"] = "Latent dimensions, from -3 to 3 standard deviations of the prior"
+        if model.prior.support == "real":
+            dims = min(_TRAVERSED, model.latent_dim)
+            rows = control.traversals(model, _first(x, _COLLAPSE), dims)
+            pictures.save_rows(folder / "traversals.png", rows, value_range)
+            of = "Latent dimensions, from -3 to 3 standard deviations of the prior"
+            drawn["traversals.png"] = of
     worth, parts = whole.collapse.worth_by_dimension, whole.surgery
     costs = () if parts is None else (parts.dimension_information, parts.dimension_kl)
     pictures.dimensions(folder / "dimensions.png", worth, *costs)

@@ -205,4 +205,6 @@ def log_mean_exp(log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     log_sum = np.logaddexp.reduce(log_weights, axis=0)
     log_sum_squares = np.logaddexp.reduce(2.0 * log_weights, axis=0)
     variance = np.maximum(np.exp(log_sum_squares - 2.0 * log_sum) - 1.0 / num_chains, 0.0)
+    if num_chains == 1:
+        variance[:] = math.nan  # one weight says nothing of how they vary
     return log_sum - math.log(num_chains), variance

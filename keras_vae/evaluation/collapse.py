@@ -55,14 +55,20 @@ class CollapseReport:
         read = (
             f"The decoder reads z: with the z of another example, log p(x|z) is {self.worth:.2f} nats lower."
             if self.worth >= _HEARD
-            else f"The decoder ignores z: with the z of another example, log p(x|z) is lower by {self.worth:.3f} nats."
+            else "The decoder ignores z: with the z of another example, log p(x|z) is as high "
+            f"({0.0 - self.worth:+.3f} nats)."
         )
         if self.is_collapsed:
+            written = (
+                "The encoder tells examples apart, and the decoder does not listen."
+                if len(self.written)
+                else "Every x gets the same q(z|x)."
+            )
             return (
-                f"Posterior collapse: {len(self.unused)} of {num_dims} dimensions are unused. {read} Every x gets "
-                "the same q(z|x), and samples do not depend on z. What to do: raise the weight of the rate "
-                "slowly (keras-vae train --warm-up, or ELBO with a schedule as beta), grant a rate free of charge "
-                "(ELBO(free_bits=0.1)), lower beta where it is above 1, or take a weaker decoder."
+                f"Posterior collapse: {len(self.unused)} of {num_dims} dimensions are unused. {read} {written} "
+                "What to do: raise the weight of the rate slowly (keras-vae train --warm-up, or ELBO with a "
+                "schedule as beta), grant a rate free of charge (--free-bits 0.1, with posterior and prior "
+                "normal), lower beta where it is above 1, or take a weaker decoder."
             )
         found = [f"{len(self.written)} of {num_dims} dimensions are used. {read}"]
         if len(self.unused):
@@ -72,7 +78,7 @@ class CollapseReport:
             found.append(
                 "Dimensions that are not needed switch themselves off; a smaller latent_dim does as well "
                 "(keras-vae search). Where the bound is worse than that of a smaller model, it is "
-                "collapse: --warm-up or ELBO(free_bits=0.1) keep them on."
+                "collapse: --warm-up, or --free-bits 0.1 with posterior and prior normal, keep them on."
             )
         if len(self.unread):
             found.append(

@@ -14,7 +14,8 @@ class Estimate(abc.ABC):
     Attributes:
         per_example: log p(x) of every example, nats, float64 [N].
         num_dimensions: number of elements of x in one example.
-        monte_carlo_error: standard error of `mean` that comes from the finite number of samples, nats.
+        monte_carlo_error: standard error of `mean` that comes from the finite number of samples, nats;
+            NaN of a single sample. Where one sample outweighs all others it is larger than can be told.
         sha256: of the examples as the model saw them, in their order. Two estimates may be compared if
             it is the same for both, and `settings` too.
         is_exact: whether the prior's density is its own; under `priors.TwoStage` it is a bound, and so

@@ -107,12 +107,14 @@ def log_likelihood(
         variances.append(np.maximum(np.exp(log_sum_w2 - 2.0 * log_sum_w) - 1.0 / num_samples, 0.0))
     if not means:
         raise ValueError("The data set is empty: there is nothing to estimate a likelihood of.")
-    per_example = np.concatenate(means)
+    per_example, variance = np.concatenate(means), np.sum(np.concatenate(variances))
+    if num_samples == 1:
+        variance = math.nan  # one weight says nothing of how they vary
     return LogLikelihood(
         per_example=per_example,
         num_samples=num_samples,
         num_dimensions=num_dimensions,
-        monte_carlo_error=float(np.sqrt(np.sum(np.concatenate(variances))) / len(per_example)),
+        monte_carlo_error=float(np.sqrt(variance) / len(per_example)),
         is_exact=model.prior.is_exact,
         sha256=digest.hexdigest(),
     )

@@ -31,8 +31,18 @@ class FeatureSpace:
     accuracy: float | None = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Features of examples, float32 [N, F]."""
-        return self.network.predict(np.asarray(x, np.float32), batch_size=_ROWS, verbose=0)
+        """Features of examples, float32 [N, F].
+
+        Raises:
+            ValueError: for no examples, for those of another shape, and for NaN or infinite values.
+        """
+        x, shape = np.asarray(x, np.float32), self.network.input_shape[1:]
+        if not len(x) or x.shape[1:] != shape:
+            raise ValueError(
+                f"Expected examples of shape {shape}, at least one. Received an array of shape {x.shape}."
+            )
+        _check_finite(x)
+        return self.network.predict(x, batch_size=_ROWS, verbose=0)
 
     @property
     def sha256(self) -> str:
@@ -97,10 +107,21 @@ def sample_quality(
         real, generated: examples [N, *event] and [M, *event].
         features: where they are compared, of `train_features` or of a classifier of your own.
 
+    Returns:
+        A `SampleQuality`.
+
+    Raises:
+        ValueError: for examples that the features are not of, NaN or infinite ones, and fewer than 6.
+
     References:
         Heusel et al. 2017, arXiv:1706.08500; Binkowski et al. 2018, arXiv:1801.01401; Kynkäänniemi et
         al. 2019, arXiv:1904.06991; Naeem et al. 2020, arXiv:2002.09797.
     """
+    if not isinstance(features, FeatureSpace):
+        raise TypeError(
+            "features has to be a FeatureSpace, of train_features or of features_of(classifier). Received: "
+            f"{features!r}"
+        )
     a, b = features(real), features(generated)
     precision, recall = precision_recall(a, b)
     density, coverage = density_coverage(a, b)
@@ -124,7 +145,13 @@ def features_of(classifier: keras.Model, about: str, accuracy: float | None = No
         classifier: a Functional or Sequential `keras.Model`, x [N, *event] -> [N, classes].
         about: which classifier it is, in words.
         accuracy: on examples that it has not seen.
+
+    Raises:
+        TypeError: for what is no `keras.Model`.
+        ValueError: where its last layer does not read vectors.
     """
+    if not isinstance(classifier, keras.Model):
+        raise TypeError(f"features_of takes a classifier, a keras.Model. Received: {classifier!r}")
     network = keras.Model(classifier.inputs, classifier.layers[-1].input)
     if len(network.output_shape) != 2:
         raise ValueError(
@@ -154,8 +181,20 @@ def train_features(
         held_out: examples and labels that its accuracy is measured on.
         epochs: over x.
         seed: of weights and order.
+
+    Returns:
+        A `FeatureSpace`.
+
+    Raises:
+        ValueError: for labels of fewer than 2 classes or of another number than x, and NaN in x.
     """
     check_count("train_features", epochs=epochs)
+    for examples, names in ((x, labels), held_out):
+        if len(examples) != len(names):
+            raise ValueError(
+                f"Every example has a label. Received {len(examples)} examples and {len(names)} labels."
+            )
+        _check_finite(examples)
     classes, numbers = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"A classifier needs at least 2 classes. Received: {len(classes)}")
@@ -170,6 +209,11 @@ def train_features(
     accuracy = float(np.mean(classes[found] == held_out[1]))
     about = f"a classifier of {len(classes)} classes, {epochs} epochs on {len(x):,} examples, seed {seed}"
     return features_of(classifier, about, accuracy)
+
+
+def _check_finite(x: np.ndarray) -> None:
+    if not np.isfinite(x).all():
+        raise ValueError("The examples hold NaN or infinite values. Expected finite numbers.")
 
 
 def _classifier(shape: tuple[int, ...], num_classes: int, seed: int) -> keras.Model:

@@ -37,6 +37,7 @@ class Likelihood(abc.ABC):
         event_rank: number of trailing axes of x that make up one example.
         support: in words, the values that x may take.
         location_bounds: between which `location` lies.
+        couples_examples: whether log p(x|z) of an example depends on the z of others in training.
         alphabet: the values that an element of x may have, where they are finitely many: what makes
             log-probabilities code lengths (`compression`).
         visible_within: parameters beyond plus or minus this number are shown, in eight bits, as at
@@ -55,6 +56,10 @@ class Likelihood(abc.ABC):
     @property
     def location_bounds(self) -> tuple[float, float]:
         return -math.inf, math.inf
+
+    @property
+    def couples_examples(self) -> bool:
+        return False
 
     @property
     def alphabet(self) -> tuple[float, ...] | None:

@@ -281,6 +281,10 @@ class OptimalNormal(StatefulPart, Likelihood):
         self.num_elements = self._stored("num_elements", 1.0)
         self.built = True
 
+    @property
+    def couples_examples(self):
+        return True
+
     def _stored(self, name: str, value: float):
         return self.add_weight(
             shape=(),

@@ -76,7 +76,7 @@ class DiscretizedLogistic(Likelihood, Configurable):
 
     @property
     def alphabet(self):
-        return tuple((np.arange(self.num_levels) / (self.num_levels - 1) * self.maximum).tolist())
+        return tuple((np.arange(self.num_levels) * self.maximum / (self.num_levels - 1)).tolist())
 
     def params_size(self, channels):
         return (2 if self.num_components == 1 else 3 * self.num_components) * channels

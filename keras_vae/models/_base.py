@@ -23,6 +23,7 @@ from keras_vae.models._batches import (
     is_endless,
     x_of,
 )
+from keras_vae.objectives import ELBO
 from keras_vae.sampling import Sampling
 
 tfd = tfp.distributions
@@ -317,8 +318,11 @@ class LatentVariableModel(keras.Model, abc.ABC):
 
     def with_prior(self, prior) -> Self:
         """`replace(prior=prior)`: the same model generating from, and measured against, another
-        prior.
+        prior. An objective that takes a prior by dimensions gives its place to `ELBO` for one that is
+        no product over them.
         """
+        if "prior" in self.objective.needs_factorized and not prior.factorized:
+            return self.replace(prior=prior, objective=ELBO())
         return self.replace(prior=prior)
 
     def get_config(self):

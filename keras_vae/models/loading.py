@@ -138,7 +138,8 @@ def _check_config(config: Any, dimensions: set[int]) -> None:
             continue
         if any(isinstance(settings.get(key), str) for key in ("vocabulary", "idf_weights")):
             raise ValueError(f"the layer {name} would read a file of this machine")
-        for key in _SIZES:
+        allocates = not isinstance(registered, type) or issubclass(registered, keras.Layer)
+        for key in _SIZES if allocates else ():  # a value object has no weights
             given = settings.get(key)
             for size in given if isinstance(given, list) else [given]:
                 if not isinstance(size, int) or size in dimensions:

@@ -15,7 +15,7 @@ from keras_vae.networks.conditions import (
     network_of,
     with_conditions,
 )
-from keras_vae.networks.layers import Features, activated, dense
+from keras_vae.networks.layers import Features, activated, dense, seen
 
 
 def _checked_sizes(owner: str, latent_dim: int, **sizes: tuple[int, ...]) -> int:
@@ -83,7 +83,8 @@ def mlp(
             reverse.
         activation: of the hidden layers, any Keras name; "glu" for gated ones, a * sigmoid(b).
         posterior: how many parameters per latent dimension; diagonal `Normal` by default.
-        likelihood: how many parameters per channel; `Bernoulli` by default.
+        likelihood: how many parameters per channel; `Bernoulli` by default. Of counts the encoder sees
+            the logarithms, standardised as the likelihood says.
         output_mean: mean of the data, a number or an array of shape `input_shape`: the decoder then
             starts from p(x) = the data's mean instead of one half, which saves the first epochs.
         conditions: what both networks are told beside x and z, by name: a number of classes for a
@@ -112,7 +113,8 @@ def mlp(
     output_shape = (*event_shape[:-1], likelihood.params_size(event_shape[-1]))
 
     x, beside = keras.Input(event_shape, name="x"), condition_inputs("mlp", conditions)
-    h = keras.layers.Flatten()(x) if len(event_shape) > 1 else x
+    h = seen(x, likelihood)
+    h = keras.layers.Flatten()(h) if len(event_shape) > 1 else h
     h = dense(with_conditions(h, beside, conditions), hidden, activation)
     params = keras.layers.Dense(posterior.params_size(latent_dim))(h)
     encoder = network_of(x, beside, params, "encoder")
@@ -300,7 +302,7 @@ def conv(
         )
 
     x, beside = keras.Input(event_shape, name="x"), condition_inputs("conv", conditions)
-    h = x
+    h = seen(x, likelihood)
     for channels_out in filters:
         h = activated(keras.layers.Conv2D, h, activation, channels_out, kernel_size, 2, "same")
     inner_shape = (math.ceil(height / halvings), math.ceil(width / halvings), filters[-1])

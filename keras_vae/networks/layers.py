@@ -8,6 +8,8 @@ import tensorflow as tf
 from keras_vae import likelihoods
 from keras_vae._parts import check_count, register
 
+_COUNTS = likelihoods.Poisson, likelihoods.NegativeBinomial, likelihoods.ZeroInflated
+
 
 @register
 class OneHot(keras.layers.Layer):
@@ -34,31 +36,31 @@ class OneHot(keras.layers.Layer):
 
 @register
 class Features(keras.layers.Layer):
-    """The columns of a table as numbers of about unit size: standardised, or one-hot.
+    """Data as numbers of about unit size: standardised, or one-hot.
 
     Args:
-        likelihood: the table's `Mixed`, which knows what each column is.
+        likelihood: what they are; of a table its `Mixed`, which knows it of each column.
     """
 
-    def __init__(self, likelihood: likelihoods.Mixed, **kwargs):
+    def __init__(self, likelihood: likelihoods.Likelihood, **kwargs):
         super().__init__(**kwargs)
         self.likelihood = likelihood
 
     def call(self, x, observed=None):
-        """Features [B, F] of x [B, D]; with `observed` [B, D], those of missing values are zero, and
-        `observed` stands behind them.
+        """Features [B, ..., F] of x [B, ..., D]; with `observed` [B, D] of a table, those of missing values
+        are zero, and `observed` stands behind them.
         """
         features = self.likelihood.features(tf.cast(x, tf.float32))
         if observed is None:
             return tf.cast(features, self.compute_dtype)
         observed = tf.cast(observed, tf.float32)
-        shown = features * tf.gather(observed, self.likelihood.feature_columns, axis=-1)
+        columns = self.likelihood.feature_columns  # pyright: ignore[reportAttributeAccessIssue]
+        shown = features * tf.gather(observed, columns, axis=-1)
         return tf.cast(tf.concat([shown, observed], axis=-1), self.compute_dtype)
 
     def compute_output_shape(self, x_shape, observed_shape=None):
-        columns = self.likelihood.num_columns
-        size = self.likelihood.features_size(columns)
-        return (x_shape[0], size if observed_shape is None else size + columns)
+        size = self.likelihood.features_size(x_shape[-1])
+        return (*x_shape[:-1], size if observed_shape is None else size + x_shape[-1])
 
     def get_config(self):
         likelihood = keras.saving.serialize_keras_object(self.likelihood)
@@ -68,6 +70,11 @@ class Features(keras.layers.Layer):
     def from_config(cls, config):
         likelihood = keras.saving.deserialize_keras_object(config.pop("likelihood"))
         return cls(likelihood, **config)
+
+
+def seen(x, likelihood: likelihoods.Likelihood):
+    """What an encoder of images sees: of counts, which have no highest value, their logarithms."""
+    return Features(likelihood)(x) if isinstance(likelihood, _COUNTS) else x
 
 
 def labels_of(network: keras.Model) -> dict[str, int]:

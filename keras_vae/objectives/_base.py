@@ -1,6 +1,7 @@
 import abc
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -29,11 +30,16 @@ class Objective(Configurable, abc.ABC):
         monitor: the term that says which of two models is better: lower is better (`mode="min"`
             of Keras's callbacks), and it is never annealed.
         needs_density: whether it measures z by its density under q(z|x).
+        needs_factorized: the parts that have to be products over latent dimensions.
     """
 
     terms: ClassVar[tuple[str, ...]]
     monitor: ClassVar[str]
     needs_density: ClassVar[bool] = True
+
+    @property
+    def needs_factorized(self) -> tuple[str, ...]:
+        return ()
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -46,9 +52,9 @@ class Objective(Configurable, abc.ABC):
     def check(self, model: "LatentVariableModel") -> None:
         """Raises `ValueError` where the model's parts do not fit this objective, naming both."""
 
-    def need_factorized(self, model: Any, *parts: str) -> None:
-        """Raises `ValueError` for the first of these parts that is no product over dimensions."""
-        for name in parts:
+    def need_factorized(self, model: Any) -> None:
+        """Raises `ValueError` for the first of `needs_factorized` that is no product over dimensions."""
+        for name in self.needs_factorized:
             if not (part := getattr(model, name)).factorized:
                 raise ValueError(
                     f"{name_of(self)} looks at every latent dimension by itself, and the {name} "
@@ -61,7 +67,18 @@ class Objective(Configurable, abc.ABC):
         if model.prior.trainable_variables:
             raise ValueError(
                 f"{name_of(self)} trains no prior, and {name_of(model.prior)} has weights that learn. Use "
-                "StandardNormal; where the prior was fitted before, freeze it: prior.trainable = False."
+                "StandardNormal, or a prior that was fitted before and frozen: prior.trainable = False."
+            )
+
+    def need_uncoupled(self, model: Any) -> None:
+        """Raises `ValueError` where log p(x|z) of an example depends on the z of others in training."""
+        normalization = _batch_normalization(model.decoder)
+        if model.likelihood.couples_examples or normalization:
+            what = normalization[0] if normalization else model.likelihood
+            raise ValueError(
+                f"{name_of(self)} takes log p(x|z) of an example to depend on its own z alone, and {name_of(what)} "
+                "computes with the whole batch in training. Choose a likelihood such as SharedScaleNormal, a decoder "
+                "without batch normalisation, or the objective IWAE."
             )
 
     def need_invertible(self, model: Any) -> None:
@@ -79,6 +96,17 @@ class Objective(Configurable, abc.ABC):
         self, model: "LatentVariableModel", batch, training: bool = False
     ) -> dict[str, tf.Tensor]:
         """The terms for one batch, as the data set yields it."""
+
+
+def _batch_normalization(network: keras.Model) -> list[keras.Layer]:
+    """The layers, however deep, that normalise by the batch."""
+    found = []
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            found += _batch_normalization(layer)
+        elif isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
+            found.append(layer)
+    return found
 
 
 def elbo_terms(

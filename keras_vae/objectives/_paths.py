@@ -1,6 +1,7 @@
 """Bounds whose gradient is taken apart: into decoder and prior, the path through z, and the score."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -16,7 +17,8 @@ class PathWeights:
         log_weights: log p(x|z_k) + log p(z_k) - log q(z_k|x), [K, B]; as a function of decoder and
             prior alone: z and q stand still.
         z: the samples as functions of the encoder, [K, B, D].
-        slopes: d log w_k / d z_k where q stands still, [K, B, D].
+        slopes: d sum_k path_k log w_k / d z_k where q and `path` stand still, [K, B, D]. The sum is taken
+            before the gradient, as what couples examples (a scale of the batch) couples their weights.
         log_q: log q(z_k|x) as a function of the encoder where z stands still, [K, B].
     """
 
@@ -26,26 +28,35 @@ class PathWeights:
     log_q: tf.Tensor
 
     @classmethod
-    def of(cls, model: Any, batch, num_samples: int, training: bool) -> "PathWeights":
-        """Draws num_samples of z for every example of a batch."""
+    def of(
+        cls,
+        model: Any,
+        batch,
+        num_samples: int,
+        training: bool,
+        path: Callable[[tf.Tensor], tf.Tensor],
+    ) -> "PathWeights":
+        """Draws num_samples of z for every example of a batch; `path`, of the log weights [K, B], is what
+        log w_k through z_k counts for.
+        """
         q, z = model.infer(batch, num_samples, training=training)
         fixed = tf.stop_gradient(z)
         still = tf.nest.map_structure(tf.stop_gradient, q, expand_composites=True)
         with tf.GradientTape() as tape:
             tape.watch(fixed)
             log_weights = model.log_weights_of(batch, still, fixed, training=training)
-        slopes = tf.stop_gradient(tape.gradient(log_weights, fixed))
+            along = tf.stop_gradient(path(log_weights)) * log_weights
+        slopes = tf.stop_gradient(tape.gradient(along, fixed))
         return cls(log_weights, z, slopes, q.log_prob(fixed))
 
-    def surrogate(self, generative, path, score=None) -> tf.Tensor:
+    def surrogate(self, generative, score=None) -> tf.Tensor:
         """Zero in value, [B]; its gradient is sum_k of `generative` times that of log w_k in decoder and
-        prior, plus `path` times that through z_k, minus `score` times that of log q(z_k) at fixed z_k.
+        prior, plus that through z_k, minus `score` times that of log q(z_k) at fixed z_k.
 
         Each is [K, B], taken as a constant.
         """
         terms = tf.stop_gradient(generative) * self.log_weights
-        along = tf.stop_gradient(path)[..., tf.newaxis] * self.slopes * self.z
-        terms += tf.reduce_sum(along, axis=-1)
+        terms += tf.reduce_sum(self.slopes * self.z, axis=-1)
         if score is not None:
             terms -= tf.stop_gradient(score) * self.log_q
         return gradient_only(tf.reduce_sum(terms, axis=0))

@@ -56,8 +56,12 @@ class BetaTC(Objective):
         check_positive(name_of(self), or_zero=True, **weights)
         check_known("sampling", self.sampling, ("weighted", "stratified"))
 
+    @property
+    def needs_factorized(self):
+        return "posterior", "prior"
+
     def check(self, model):
-        self.need_factorized(model, "posterior", "prior")
+        self.need_factorized(model)
 
     def __call__(self, model, batch, training=False):
         q, z = model.infer(batch, training=training)

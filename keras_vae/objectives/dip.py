@@ -43,8 +43,12 @@ class DIPVAE(Objective):
         check_positive(name_of(self), or_zero=True, **weights)
         check_known("form", self.form, ("i", "ii"))
 
+    @property
+    def needs_factorized(self):
+        return ("posterior",)
+
     def check(self, model):
-        self.need_factorized(model, "posterior")
+        self.need_factorized(model)
 
     def __call__(self, model, batch, training=False):
         terms, q, _ = elbo_terms(model, batch, training)

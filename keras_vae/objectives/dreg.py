@@ -15,7 +15,9 @@ class DReG(Objective):
         d/d encoder = sum_k w~_k^2 (d log w_k / d z_k) (d z_k / d encoder),   w~_k = w_k / sum_j w_j
 
     Unbiased, as IWAE's gradient is, but its signal does not drown in noise as K grows. At
-    initialisation its variance is the higher one; near a trained model it is the lower.
+    initialisation its variance is the higher one; near a trained model it is the lower. It takes log w_k
+    to depend on no other example's z: not with `OptimalNormal`, nor with batch normalisation in the
+    decoder, which are refused.
 
     Args:
         num_samples: number of samples K.
@@ -33,10 +35,9 @@ class DReG(Objective):
         check_count(name_of(self), num_samples=self.num_samples)
 
     def __call__(self, model, batch, training=False):
-        paths = PathWeights.of(model, batch, self.num_samples, training)
-        weights = tf.nn.softmax(paths.log_weights, axis=0)
+        paths = PathWeights.of(model, batch, self.num_samples, training, lambda w: _shares(w) ** 2)
         bound = tf.stop_gradient(importance_weighted_bound(paths.log_weights))
-        bound += paths.surrogate(weights, weights**2)
+        bound += paths.surrogate(_shares(paths.log_weights))
         return {
             "loss": -tf.reduce_mean(bound),
             "negative_elbo": -tf.reduce_mean(paths.log_weights),
@@ -44,3 +45,8 @@ class DReG(Objective):
 
     def check(self, model):
         self.need_invertible(model)
+        self.need_uncoupled(model)
+
+
+def _shares(log_weights: tf.Tensor) -> tf.Tensor:
+    return tf.nn.softmax(log_weights, axis=0)

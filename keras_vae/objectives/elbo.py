@@ -2,7 +2,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from keras_vae._parts import Scheduled, check_positive, name_of, value_object
+from keras_vae._parts import Scheduled, check_constant, check_positive, name_of, value_object
 from keras_vae.estimators import kl_by_dimension
 from keras_vae.objectives._base import Objective, elbo_terms
 
@@ -43,6 +43,7 @@ class ELBO(Objective):
     monitor: ClassVar[str] = "negative_elbo"
 
     def __post_init__(self):
+        check_constant(name_of(self), free_bits=self.free_bits)
         check_positive(name_of(self), or_zero=True, beta=self.beta, free_bits=self.free_bits)
 
     def __call__(self, model, batch, training=False):
@@ -53,6 +54,9 @@ class ELBO(Objective):
             rate = tf.reduce_sum(tf.maximum(tf.reduce_mean(by_dimension, axis=0), self.free_bits))
         return {"loss": terms["distortion"] + self.beta * rate, **terms}
 
+    @property
+    def needs_factorized(self):
+        return ("posterior", "prior") if self.free_bits else ()
+
     def check(self, model):
-        if self.free_bits:
-            self.need_factorized(model, "posterior", "prior")
+        self.need_factorized(model)

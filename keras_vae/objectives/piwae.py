@@ -34,13 +34,15 @@ class PIWAE(Objective):
         check_count(name_of(self), num_samples=self.num_samples, num_bounds=self.num_bounds)
 
     def __call__(self, model, batch, training=False):
-        paths = PathWeights.of(model, batch, self.num_samples * self.num_bounds, training)
+        def of_encoder(log_weights):
+            each = tf.reshape(log_weights, [self.num_bounds, self.num_samples, -1])
+            return tf.reshape(tf.nn.softmax(each, axis=1), tf.shape(log_weights)) / self.num_bounds
+
+        num_samples = self.num_samples * self.num_bounds
+        paths = PathWeights.of(model, batch, num_samples, training, of_encoder)
         log_weights = paths.log_weights
-        each = tf.reshape(log_weights, [self.num_bounds, self.num_samples, -1])
-        of_encoder = tf.reshape(tf.nn.softmax(each, axis=1), tf.shape(log_weights))
-        of_encoder /= self.num_bounds
         bound = tf.stop_gradient(importance_weighted_bound(log_weights))
-        bound += paths.surrogate(tf.nn.softmax(log_weights, axis=0), of_encoder, of_encoder)
+        bound += paths.surrogate(tf.nn.softmax(log_weights, axis=0), of_encoder(log_weights))
         return {"loss": -tf.reduce_mean(bound), "negative_elbo": -tf.reduce_mean(log_weights)}
 
     def check(self, model):

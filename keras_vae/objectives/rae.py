@@ -2,7 +2,7 @@ from typing import ClassVar
 
 import tensorflow as tf
 
-from keras_vae._parts import Scheduled, check_positive, name_of, value_object
+from keras_vae._parts import Scheduled, check_constant, check_positive, name_of, value_object
 from keras_vae.noise import standard_normals
 from keras_vae.objectives._base import Objective
 
@@ -53,6 +53,7 @@ class RAE(Objective):
     needs_density: ClassVar[bool] = False
 
     def __post_init__(self):
+        check_constant(name_of(self), gradient_penalty=self.gradient_penalty)
         weights = {"beta": self.beta, "weight_decay": self.weight_decay}
         weights["gradient_penalty"] = self.gradient_penalty
         check_positive(name_of(self), or_zero=True, **weights)
@@ -69,8 +70,8 @@ class RAE(Objective):
         _, z = model.infer(batch, training=training)
         distortion = -tf.reduce_mean(model.log_likelihood(batch, z, training=training))
         latent = self.beta * tf.reduce_mean(tf.reduce_sum(z**2, axis=-1)) / 2.0
-        weights = model.decoder.trainable_variables
-        squares = tf.add_n([tf.reduce_sum(tf.convert_to_tensor(v) ** 2) for v in weights])
+        weights = model.decoder.trainable_variables  # none where it is frozen
+        squares = sum((tf.reduce_sum(tf.convert_to_tensor(v) ** 2) for v in weights), tf.zeros([]))
         decoder = self.weight_decay * squares
         if self.gradient_penalty:
             decoder += self.gradient_penalty * jacobian_squared(model, batch, z, training)

@@ -2,7 +2,14 @@ from typing import Any, ClassVar
 
 import tensorflow as tf
 
-from keras_vae._parts import Scheduled, check_count, check_positive, name_of, value_object
+from keras_vae._parts import (
+    Scheduled,
+    check_constant,
+    check_count,
+    check_positive,
+    name_of,
+    value_object,
+)
 from keras_vae.estimators import MOST_LEVELS, structural_similarity
 from keras_vae.objectives._base import Objective, elbo_terms
 from keras_vae.objectives._looks import need_images, shown_and_expected
@@ -58,6 +65,7 @@ class StructuralSimilarity(Objective):
 
     def __post_init__(self):
         check_positive(name_of(self), or_zero=True, weight=self.weight, beta=self.beta)
+        check_constant(name_of(self), value_range=self.value_range)
         check_positive(name_of(self), value_range=self.value_range)
         check_count(name_of(self), filter_size=self.filter_size)
         if self.levels is not None:

@@ -26,9 +26,9 @@ class StickingTheLanding(Objective):
     monitor: ClassVar[str] = "negative_elbo"
 
     def __call__(self, model, batch, training=False):
-        paths = PathWeights.of(model, batch, 1, training)
-        one = tf.ones_like(paths.log_weights)
-        elbo = tf.stop_gradient(paths.log_weights[0]) + paths.surrogate(one, one)
+        paths = PathWeights.of(model, batch, 1, training, tf.ones_like)
+        elbo = tf.stop_gradient(paths.log_weights[0])
+        elbo += paths.surrogate(tf.ones_like(paths.log_weights))
         return {"loss": -tf.reduce_mean(elbo), "negative_elbo": -tf.reduce_mean(elbo)}
 
     def check(self, model):

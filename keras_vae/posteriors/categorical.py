@@ -1,4 +1,4 @@
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -100,6 +100,6 @@ class RelaxedCategorical(Posterior, Configurable):
             (self._groups(params) + tf.reshape(gumbel, shape))
             / tf.maximum(self.temperature, _COLDEST)
         )
-        z, groups = tf.maximum(z, _TINY), tf.shape(z)
-        size = groups[-2:-1] * self.num_categories
-        return tf.reshape(z, tf.concat([groups[:-2], size], axis=0))
+        size: Any = params.shape[-1]
+        side_by_side = tf.concat([tf.shape(z)[:-2], [size]], axis=0)
+        return tf.reshape(tf.maximum(z, _TINY), side_by_side)

@@ -3,7 +3,7 @@ from typing import ClassVar
 import tensorflow as tf
 
 from keras_vae import posteriors
-from keras_vae._parts import name_of, register
+from keras_vae._parts import check_constant, name_of, register
 from keras_vae.priors._base import Prior
 
 
@@ -37,6 +37,7 @@ class RelaxedCategorical(Prior):
         self, latent_dim: int, num_categories: int = 10, temperature: float = 0.5, **kwargs
     ):
         super().__init__(latent_dim, **kwargs)
+        check_constant(name_of(self), temperature=temperature)
         self._family = posteriors.RelaxedCategorical(
             num_categories=num_categories, temperature=temperature
         )

@@ -17,7 +17,9 @@ from keras_vae._parts import check_count, check_known, check_positive
 from keras_vae.data import CONDITIONS, Splits, load
 from keras_vae.data.splits import steps_per_execution
 from keras_vae.data.tables import mixed
-from keras_vae.models import VAE, EncoderDecoder, NotMIWAE
+from keras_vae.models import VAE, EncoderDecoder, NotMIWAE, x_of
+
+_LOOKED_AT = 10_000  # examples, for the size of counts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,24 @@ def _by_rank(kind: Callable[..., likelihoods.Likelihood]):
     return lambda splits: kind(event_rank=len(splits.shape))
 
 
+def _counts(kind: Callable[..., Any]):
+    """A family over counts, in units of their mean over some of the training examples."""
+
+    def build(splits: Splits) -> Any:
+        x = np.asarray(
+            x_of(splits.examples("train", min(_LOOKED_AT, splits.num_train))), np.float64
+        )
+        logs = np.log1p(np.maximum(x, 0.0))  # values below zero are refused later, by name
+        return kind(
+            event_rank=len(splits.shape),
+            data_mean=max(float(x.mean()), 1e-3),
+            log_mean=float(logs.mean()),
+            log_stddev=float(logs.std()) or 1.0,
+        )
+
+    return build
+
+
 def _discretized_logistic(num_components: int):
     return lambda splits: likelihoods.DiscretizedLogistic(
         num_components=num_components,
@@ -48,7 +68,7 @@ def _discretized_logistic(num_components: int):
 
 
 def _zero_inflated(kind: Callable[..., Any]):
-    return lambda splits: likelihoods.ZeroInflated(likelihood=kind(event_rank=len(splits.shape)))
+    return lambda splits: likelihoods.ZeroInflated(likelihood=_counts(kind)(splits))
 
 
 def _vamp(recipe: "Recipe", splits: Splits, encoder: keras.Model) -> priors.VampPrior:
@@ -64,20 +84,20 @@ def _vamp(recipe: "Recipe", splits: Splits, encoder: keras.Model) -> priors.Vamp
 
 
 def _elbo(recipe: "Recipe", splits: Splits) -> objectives.ELBO:
-    steps_per_epoch, beta = recipe.steps_in_epoch(splits), recipe.beta
+    steps_per_epoch, high = recipe.steps_in_epoch(splits), recipe.rate_weight
+    beta = high
     if recipe.warm_up:
-        beta = keras.optimizers.schedules.PolynomialDecay(
-            0.0, recipe.warm_up * steps_per_epoch, recipe.beta
-        )
+        steps = recipe.warm_up * steps_per_epoch
+        beta = keras.optimizers.schedules.PolynomialDecay(0.0, steps, high)
     if recipe.cycles:
         period = math.ceil(recipe.epochs * steps_per_epoch / recipe.cycles)
-        beta = objectives.Cyclical(period, high=recipe.beta)
+        beta = objectives.Cyclical(period, high=high)
     return objectives.ELBO(beta=beta, free_bits=recipe.free_bits)
 
 
 def _weight(recipe: "Recipe", name: str) -> dict[str, Any]:
     """The argument for the weight of what a method adds, by its name there; none for its default."""
-    return {} if recipe.beta == 1.0 else {name: recipe.beta}
+    return {} if recipe.beta is None else {name: recipe.beta}
 
 
 def _with_discriminator(kind: Callable[..., objectives.Objective], weight: str):
@@ -119,8 +139,8 @@ LIKELIHOODS: dict[str, Callable[[Splits], likelihoods.Likelihood]] = {
         num_categories=max(2, int(splits.extremes[1]) + 1),
         event_rank=len(splits.shape),
     ),
-    "poisson": _by_rank(likelihoods.Poisson),
-    "negative-binomial": _by_rank(likelihoods.NegativeBinomial),
+    "poisson": _counts(likelihoods.Poisson),
+    "negative-binomial": _counts(likelihoods.NegativeBinomial),
     "zero-inflated-poisson": _zero_inflated(likelihoods.Poisson),
     "zero-inflated-negative-binomial": _zero_inflated(likelihoods.NegativeBinomial),
 }
@@ -176,7 +196,7 @@ OBJECTIVES: dict[str, Callable[["Recipe", Splits], objectives.Objective]] = {
     "adversarial": _with_discriminator(objectives.AdversarialAutoencoder, "scale"),
     "dip": lambda recipe, splits: objectives.DIPVAE(),
     "info": lambda recipe, splits: objectives.InfoVAE(),
-    "rae": lambda recipe, splits: objectives.RAE(beta=recipe.beta, weight_decay=1e-3),
+    "rae": lambda recipe, splits: objectives.RAE(beta=recipe.rate_weight, weight_decay=1e-3),
     "structural-similarity": lambda recipe, splits: objectives.StructuralSimilarity(
         value_range=float(np.ptp(splits.value_range)), **_weight(recipe, "weight")
     ),
@@ -226,8 +246,8 @@ class Recipe:
         objective: a name in `OBJECTIVES`.
         num_samples: importance samples K of the objective "iwae" and its like.
         beta: final weight of the rate in the objective "elbo", and of the codes' size in "rae"; weight of
-            what "beta-tc", "factor", "adversarial" and "structural-similarity" add, where 1 stands for
-            their own defaults, 6, 35, 1 and 100.
+            what "beta-tc", "factor", "adversarial" and "structural-similarity" add. None: 1, or 6, 35, 1
+            and 100 of the latter.
         warm_up: epochs over which that weight rises from 0.
         cycles: how often it rises from 0 instead, in the first half of every cycle; 0: never.
         free_bits: nats of rate that each latent dimension has for nothing in the objective "elbo".
@@ -258,7 +278,7 @@ class Recipe:
     num_components: int = 50
     objective: str = "elbo"
     num_samples: int = 5
-    beta: float = 1.0
+    beta: float | None = None
     warm_up: int = 0
     cycles: int = 0
     free_bits: float = 0.0
@@ -299,11 +319,12 @@ class Recipe:
             if (count := getattr(self, name)) is not None:
                 check_count("Recipe", **{name: count})
         check_positive("Recipe", learning_rate=self.learning_rate)
-        check_positive("Recipe", or_zero=True, beta=self.beta, free_bits=self.free_bits)
-        if self.cycles and (self.warm_up or not self.beta):
+        check_positive("Recipe", or_zero=True, beta=self.rate_weight, free_bits=self.free_bits)
+        if self.cycles and (self.warm_up or not self.rate_weight):
             raise ValueError(
                 f"The weight of the rate rises {self.cycles} times with cycles, from 0 to beta. Expected no "
-                f"warm_up beside it, and a beta above 0. Received: warm_up={self.warm_up}, beta={self.beta}"
+                f"warm_up beside it, and a beta above 0. Received: warm_up={self.warm_up}, "
+                f"beta={self.rate_weight}"
             )
         if self.warm_up > self.epochs:
             raise ValueError(
@@ -322,6 +343,11 @@ class Recipe:
                     f"{option} belongs to the {part} {' or '.join(owners)}, not to {parts[part]}. "
                     "Leave it out, or choose one that has it."
                 )
+
+    @property
+    def rate_weight(self) -> float:
+        """`beta` of the objectives that it is 1 of where none was chosen."""
+        return 1.0 if self.beta is None else self.beta
 
     @property
     def chosen_posterior(self) -> str:

@@ -9,7 +9,6 @@ from keras_vae import _files, aggregate, pictures, reports
 from keras_vae._parts import check_known
 from keras_vae.evaluation import bound
 from keras_vae.models import EncoderDecoder
-from keras_vae.objectives import ELBO
 from keras_vae.training.results import examples
 from keras_vae.training.run import Run
 
@@ -63,9 +62,7 @@ def fit_prior(
     x = examples(splits, "train", limit)
     folder = _files.claim_folder(output, "run", overwrite=overwrite)
     prior = FITS[kind](model, x, seed=seed, **options)
-    # Its objective was chosen for training, and may be of the other prior alone.
-    objective = ELBO() if model.posterior.has_density else model.objective
-    fitted = model.replace(prior=prior, objective=objective)
+    fitted = model.with_prior(prior)
     # For `evaluate`.
     fitted.compile(jit_compile=False)  # pyright: ignore[reportArgumentType]
     how = {"prior": kind, **options, "limit": limit, "seed": seed, "of": str(run.path.resolve())}

@@ -52,7 +52,7 @@ class Plan:
                 "Sizes are compared by the evidence lower bound. Expected a recipe with the objective elbo. "
                 f"Received: {self.recipe.objective}"
             )
-        own = {"networks": "network", "hidden": "hidden", "betas": "beta"}
+        own = {"networks": "network", "hidden": "hidden", "betas": "rate_weight"}
         for name in ("latent_dims", *own):
             values = tuple(getattr(self, name))
             if not values and name in own:

@@ -69,7 +69,7 @@ class SearchResult:
                     "latent_dim": trial.latent_dim,
                     "network": trial.recipe.network,
                     "hidden": in_words(trial.recipe.hidden),
-                    "beta": trial.recipe.beta,
+                    "beta": trial.recipe.rate_weight,
                     "negative_elbo": trial.mean(),
                     "behind": nats,
                     "standard_error": error,

@@ -38,7 +38,7 @@ class Trial:
     def setting(self) -> str:
         """All but the size, in words: network, hidden layers, beta."""
         hidden = "" if self.recipe.hidden is None else f" {in_words(self.recipe.hidden)}"
-        return f"{self.recipe.network}{hidden}, beta {self.recipe.beta:g}"
+        return f"{self.recipe.network}{hidden}, beta {self.recipe.rate_weight:g}"
 
     @property
     def status(self) -> str:

@@ -24,6 +24,10 @@ def checked(z: Any, factors: Any) -> tuple[np.ndarray, np.ndarray]:
             "A score of disentanglement needs z [N, D] and factors [N, F] of the same N rows. Received shapes "
             f"{z.shape} and {factors.shape}."
         )
+    if not len(z) or z.dtype.kind not in "fiub":
+        raise ValueError(
+            f"A score of disentanglement needs z of numbers, and at least one row. Received: {z.dtype} {z.shape}."
+        )
     if z.shape[1] < 2 or factors.shape[1] < 2:
         raise ValueError(
             "Disentanglement is between dimensions and between factors. Expected at least 2 of each. Received: "
