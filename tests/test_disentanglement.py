@@ -164,6 +164,11 @@ def test_dead_dimensions_do_not_vote():
     assert {name: found[name] for name in dead} == pytest.approx(dead, abs=1e-6)
 
 
+def test_a_dimension_in_small_units_votes_as_the_others_do():
+    for units in ([1.0, 10.0, 100.0], [0.02, 0.1, 0.1]):
+        assert factor_vae_score(FACTORS * np.array(units), FACTORS, **FEW) == 1.0
+
+
 def test_units_do_not_matter():
     z = FACTORS + np.random.default_rng(2).normal(size=FACTORS.shape)
     drawn = {"num_train": 600, "num_test": 300, "seed": 0}

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-_DEAD = 0.05  # of the widest dimension's standard deviation
+_DEAD = 0.05  # standard deviation, in the units of latents under N(0, 1) as published, or of the widest
 
 
 def checked(z: Any, factors: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -59,6 +59,8 @@ def checked(z: Any, factors: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def alive(z: np.ndarray) -> np.ndarray:
-    """Which dimensions carry anything: whose standard deviation is not below 0.05 of the largest, [D]."""
+    """Which dimensions carry anything: whose standard deviation is above 0.05, or above 0.05 of the
+    largest where that is small itself, [D].
+    """
     deviations = z.std(axis=0)
-    return deviations > _DEAD * deviations.max()
+    return deviations > _DEAD * min(1.0, deviations.max())

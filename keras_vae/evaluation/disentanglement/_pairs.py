@@ -84,8 +84,8 @@ def factor_vae_score(
 
     1 / F is chance, as a share here where the paper has per cent. 1 also where a factor is spread over
     several dimensions, as long as these hold no other. It has no say about dimensions without
-    variance: those below 0.05 of the widest dimension's standard deviation have no vote, and if all
-    are, the score is chance.
+    variance: those with a standard deviation below 0.05, and below 0.05 of the widest dimension's, have
+    no vote, and if all are, the score is chance.
 
     Args:
         z: representation [N, D].
