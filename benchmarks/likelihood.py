@@ -106,7 +106,7 @@ def rows(folder: Path | None) -> dict[str, Row]:
     if folder is not None:
         data = {"data": str(folder)}
         found["6"] = row(
-            "Fashion-MNIST, gated 300-300, z 40", 228.70, EXEMPLAR, 230.2, 30, 200, **GATED, **data
+            "Fashion-MNIST, gated 300-300, z 40", 228.70, EXEMPLAR, 230.2, 30, 600, **GATED, **data
         )
         found["6v"] = row(
             "Fashion-MNIST, gated 300-300, z 40, VampPrior",

@@ -7,10 +7,11 @@ import pytest
 import tensorflow as tf
 from oracles import LinearGaussian
 
-from keras_vae import evaluation
+from keras_vae import aggregate, evaluation
 
 oracle = LinearGaussian.random()
 X = oracle.sample(25)
+MODEL = oracle.vae()
 
 
 def estimate(model=None, x=X, num_samples=50):
@@ -25,6 +26,34 @@ def test_an_estimate_knows_its_examples_in_whatever_form_they_came():
     assert estimate(x=X.astype(np.float64)).sha256 == found.sha256
     assert estimate(x=tf.data.Dataset.from_tensor_slices(X).batch(7)).sha256 == found.sha256
     assert estimate(x=X[::-1]).sha256 != found.sha256
+
+
+MEASURES = {
+    "log_likelihood": lambda data: (
+        evaluation.log_likelihood(MODEL, data, 3, progress=False).per_example
+    ),
+    "bound": lambda data: evaluation.bound(MODEL, data).negative_elbo,
+    "latent_use": lambda data: evaluation.latent_use(MODEL, data).variance,
+    "surgery": lambda data: evaluation.surgery(MODEL, data).rate,
+    "collapse_report": lambda data: evaluation.collapse_report(MODEL, data).worth,
+    "fit_mixture": lambda data: aggregate.fit_mixture(MODEL, data, 1).sample(3).numpy(),
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_examples_are_arrays_or_what_becomes_one(name):
+    measure = MEASURES[name]
+    np.testing.assert_array_equal(measure(X.tolist()), measure(X))
+    for data in (None, "test", (X, X)):
+        with pytest.raises(
+            TypeError, match=f"Expected examples as an array.*{type(data).__name__}"
+        ):
+            measure(data)
+
+
+def test_one_sample_says_nothing_of_its_error():
+    assert np.isnan(evaluation.log_likelihood(MODEL, X, 1, progress=False).monte_carlo_error)
+    assert evaluation.log_likelihood(MODEL, X, 2, progress=False).monte_carlo_error > 0.0
 
 
 def test_entries_of_a_dict_count_whatever_the_batches():

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vae._parts import check_count, name_of
-from keras_vae.models import EncoderDecoder, num_rows
+from keras_vae.models import EncoderDecoder, as_arrays, num_rows
 from keras_vae.noise import as_seed, threefry
 from keras_vae.posteriors import Posterior
 
@@ -46,7 +46,7 @@ class Aggregate:
                 f"The priors fitted to an aggregate posterior are of real numbers, and {name_of(posterior)} "
                 f"draws z on the support {posterior.support!r}. Expected a posterior such as Normal."
             )
-        arrays = tf.nest.map_structure(np.asarray, x)
+        arrays = as_arrays(x)
         vae.check_batch(arrays)
         chunks = []
         for start in range(0, num_rows(arrays), _ROWS):

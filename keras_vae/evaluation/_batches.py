@@ -7,11 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_vae.models import as_arrays
+
 
 def batches_of(data, batch_size: int) -> tuple[Iterable, int | None]:
     """Batches of NumPy arrays, and how many there are where that is known."""
     if not isinstance(data, tf.data.Dataset):
-        arrays = tf.nest.map_structure(np.asarray, data)
+        arrays = as_arrays(data)
         lengths = [len(array) for array in tf.nest.flatten(arrays)]
         if len(set(lengths)) > 1:
             raise ValueError(

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_vae._parts import check_count
 from keras_vae.estimators import kl_divergence
-from keras_vae.models import LatentVariableModel, num_rows
+from keras_vae.models import LatentVariableModel, as_arrays, num_rows
 from keras_vae.noise import as_seed, threefry
 
 _ROWS = 500  # at once, or fewer where the decoder is wide
@@ -58,7 +58,7 @@ def bound(model: LatentVariableModel, x, num_samples: int = 8, *, seed=0) -> Bou
     """
     check_count("bound", num_samples=num_samples)
     model.posterior.need_density()
-    arrays = tf.nest.map_structure(np.asarray, x)
+    arrays = as_arrays(x)
     model.check_batch(arrays)
     rows = max(1, min(_ROWS, _NUMBERS_PER_PASS // (num_samples * model.widest_layer)))
     key = as_seed(seed)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from keras_vae._parts import check_count
 from keras_vae.evaluation.latents import LatentUse, latent_use
-from keras_vae.models import VAE, need_vae, num_rows
+from keras_vae.models import VAE, as_arrays, need_vae, num_rows
 from keras_vae.noise import as_seed, threefry
 
 _ROWS = 500  # at once
@@ -121,7 +121,7 @@ def collapse_report(vae: VAE, x, *, num_samples: int = 1, seed=0) -> CollapseRep
     """
     check_count("collapse_report", num_samples=num_samples)
     need_vae(vae, "collapse_report")
-    arrays = tf.nest.map_structure(np.asarray, x)
+    arrays = as_arrays(x)
     use, num_examples = latent_use(vae, arrays), num_rows(arrays)
 
     exchanged = np.concatenate([np.ones([1, vae.latent_dim]), np.eye(vae.latent_dim)]).astype(bool)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_vae._parts import name_of
 from keras_vae.evaluation.estimate import standard_error_of
-from keras_vae.models import VAE, need_vae, num_rows
+from keras_vae.models import VAE, as_arrays, need_vae, num_rows
 from keras_vae.noise import as_seed, threefry
 
 _ROWS = 500  # z at once
@@ -112,7 +112,7 @@ def surgery(vae: VAE, x, *, seed=0) -> Surgery:
             f"The aggregate posterior needs log q(z|x) at the z of other examples, and {name_of(posterior)} gives it "
             "at its own samples only. Expected an invertible posterior, such as Normal."
         )
-    arrays = tf.nest.map_structure(np.asarray, x)
+    arrays = as_arrays(x)
     need_vae(vae, "surgery")
     vae.posterior.need_density()
     vae.check_batch(arrays)

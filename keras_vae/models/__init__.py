@@ -1,7 +1,7 @@
 """Models: an abstract base that owns training, and one final class per model structure."""
 
 from keras_vae.models._base import LatentVariableModel
-from keras_vae.models._batches import num_rows, x_of
+from keras_vae.models._batches import as_arrays, num_rows, x_of
 from keras_vae.models._paths import PATHS
 from keras_vae.models.encoder_decoder import EncoderDecoder
 from keras_vae.models.loading import load_model
@@ -14,6 +14,7 @@ __all__ = [
     "EncoderDecoder",
     "LatentVariableModel",
     "NotMIWAE",
+    "as_arrays",
     "load_model",
     "need_vae",
     "num_rows",
