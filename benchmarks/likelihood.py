@@ -114,7 +114,7 @@ def rows(folder: Path | None) -> dict[str, Row]:
             EXEMPLAR,
             228.85,
             30,
-            120,
+            400,
             **GATED,
             **VAMP,
             **data,
