@@ -385,6 +385,11 @@ def test_every_posterior_comes_with_a_prior_that_fits(recipe, name):
     assert Recipe.from_json(json.loads(json.dumps(chosen.to_json()))) == chosen
 
 
+def test_a_weight_of_one_goes_with_every_objective(recipe):
+    for name in training.OBJECTIVES:
+        assert dataclasses.replace(recipe, objective=name, beta=1.0).rate_weight == 1.0
+
+
 def test_a_vamp_prior_is_made_of_the_posterior_of_the_recipe(recipe):
     chosen = dataclasses.replace(
         recipe, posterior="multivariate-normal", prior="vamp", num_components=4

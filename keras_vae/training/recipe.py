@@ -337,6 +337,7 @@ class Recipe:
             "posterior": self.chosen_posterior,
             "prior": self.chosen_prior,
         }
+        defaults["beta"] = self.beta if self.beta == 1.0 else None  # 1 is what the others have
         for option, (part, owners) in _OWNERS.items():
             if parts[part] not in owners and getattr(self, option) != defaults[option]:
                 raise ValueError(
