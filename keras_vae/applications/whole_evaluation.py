@@ -202,8 +202,8 @@ def _draw(whole: WholeEvaluation, folder: Path) -> dict[str, str]:
             dims = min(_TRAVERSED, model.latent_dim)
             rows = control.traversals(model, _first(x, _COLLAPSE), dims)
             pictures.save_rows(folder / "traversals.png", rows, value_range)
-            of = "Latent dimensions, from -3 to 3 standard deviations of the prior"
-            drawn["traversals.png"] = of
+            title = "Latent dimensions, from -3 to 3 standard deviations of the prior"
+            drawn["traversals.png"] = title
     worth, parts = whole.collapse.worth_by_dimension, whole.surgery
     costs = () if parts is None else (parts.dimension_information, parts.dimension_kl)
     pictures.dimensions(folder / "dimensions.png", worth, *costs)

@@ -16,6 +16,7 @@ from keras_vae.models import VAE, x_of
 from keras_vae.training.callbacks import KeepBest, Speed, StopAtNaN, StopByHand, TensorBoard
 from keras_vae.training.logs import LOGS
 from keras_vae.training.recipe import Recipe
+from keras_vae.training.results import save_samples
 from keras_vae.training.run import Run
 from keras_vae.training.state import TrainingState
 from keras_vae.training.strategies import is_chief, named_losses_of_peers, wait_for_all
@@ -241,12 +242,7 @@ def write_report(run: Run) -> None:
     if pictures.is_image(splits.shape):
         seen = splits.examples("validation", min(64, splits.num_validation))
         originals = tf.nest.map_structure(lambda array: array[:32], seen)
-        samples = model.generate_like(seen) if model.conditions else model.generate(64)
-        pictures.save_png(
-            run.path / "samples.png",
-            pictures.image_grid(samples, value_range=run.value_range),
-            scale=2,
-        )
+        save_samples(run.path / "samples.png", model, seen, run.value_range)
         pictures.save_png(
             run.path / "reconstructions.png",
             pictures.side_by_side(

@@ -337,9 +337,9 @@ class Recipe:
             "posterior": self.chosen_posterior,
             "prior": self.chosen_prior,
         }
-        defaults["beta"] = self.beta if self.beta == 1.0 else None  # 1 is what the others have
         for option, (part, owners) in _OWNERS.items():
-            if parts[part] not in owners and getattr(self, option) != defaults[option]:
+            unset = (defaults[option], 1.0) if option == "beta" else (defaults[option],)
+            if parts[part] not in owners and getattr(self, option) not in unset:
                 raise ValueError(
                     f"{option} belongs to the {part} {' or '.join(owners)}, not to {parts[part]}. "
                     "Leave it out, or choose one that has it."

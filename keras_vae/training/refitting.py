@@ -9,7 +9,7 @@ from keras_vae import _files, aggregate, pictures, reports
 from keras_vae._parts import check_known
 from keras_vae.evaluation import bound
 from keras_vae.models import EncoderDecoder
-from keras_vae.training.results import examples
+from keras_vae.training.results import examples, save_samples
 from keras_vae.training.run import Run
 
 FITS = {
@@ -94,9 +94,7 @@ def _write_report(folder: Path, run: Run, models: dict[str, EncoderDecoder], how
         for (name, model), file in zip(
             models.items(), ("samples_before.png", "samples.png"), strict=True
         ):
-            samples = model.generate_like(few) if model.conditions else model.generate(64)
-            grid = pictures.image_grid(samples, value_range=run.value_range)
-            pictures.save_png(folder / file, grid, scale=2)
+            save_samples(folder / file, model, few, run.value_range)
             sections.append(f"## Samples of the prior {name}\n\n![samples]({file})")
     sections.append("## Fit\n\n" + reports.table(["option", "value"], how.items()))
     _files.write(folder / "report.md", "\n\n".join(sections) + "\n")

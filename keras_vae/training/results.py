@@ -14,7 +14,7 @@ from keras_vae.data import Splits
 from keras_vae.data.tables import described
 from keras_vae.export import FORMATS, QUANTIZATIONS, Parity, export
 from keras_vae.likelihoods import Column
-from keras_vae.models import VAE
+from keras_vae.models import EncoderDecoder
 from keras_vae.training.run import Run
 
 _COST_EXAMPLES = 1000  # to measure the cost of quantisation on
@@ -67,6 +67,12 @@ def generate_run(
     if model.conditions:
         return model.generate_like(examples(run.data, "test", num_samples), seed), None
     return model.generate(num_samples, seed), None
+
+
+def save_samples(path: Path, model: EncoderDecoder, seen: Any, value_range) -> None:
+    """A picture of 64 samples, or of one for each of the examples whose conditions they are under."""
+    samples = model.generate_like(seen) if model.conditions else model.generate(64)
+    pictures.save_png(path, pictures.image_grid(samples, value_range=value_range), scale=2)
 
 
 def check_embed_output(output: str | os.PathLike[str]) -> None:
@@ -131,7 +137,7 @@ def export_run(
     )
 
 
-def _columns(model: VAE) -> Sequence[Column]:
+def _columns(model: EncoderDecoder) -> Sequence[Column]:
     """What the columns are of a model of a table; () of another."""
     return getattr(model.likelihood, "columns", ())
 

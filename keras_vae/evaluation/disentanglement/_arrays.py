@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 
-_DEAD = (
-    0.05  # standard deviation, in the units of latents under N(0, 1) as published, or of the widest
-)
+_DEAD = 0.05
+"""Standard deviation in the units of latents under N(0, 1), as published, or in those of the widest."""
 
 
 def checked(z: Any, factors: Any) -> tuple[np.ndarray, np.ndarray]:
