@@ -3,7 +3,8 @@
 from keras_vae.training.comparison import Comparison, compare
 from keras_vae.training.logs import LOGS
 from keras_vae.training.loop import resume, train
-from keras_vae.training.recipe import LIKELIHOODS, NETWORKS, OBJECTIVES, POSTERIORS, PRIORS, Recipe
+from keras_vae.training.parts import LIKELIHOODS, NETWORKS, OBJECTIVES, POSTERIORS, PRIORS
+from keras_vae.training.recipe import Recipe
 from keras_vae.training.refitting import FITS, fit_prior
 from keras_vae.training.run import Run, TrainingDiverged
 from keras_vae.training.strategies import STRATEGIES, make_strategy
