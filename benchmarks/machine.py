@@ -18,4 +18,6 @@ def save(results: dict, path: Path | None) -> None:
     """Writes results as JSON, if a path is given."""
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(results, indent=2) + "\n")
+        new = path.with_name(f"{path.name}.new")
+        new.write_text(json.dumps(results, indent=2) + "\n")
+        new.replace(path)

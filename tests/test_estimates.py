@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from oracles import LinearGaussian
 
-from keras_vae import aggregate, evaluation
+from keras_vae import aggregate, evaluation, export
 
 oracle = LinearGaussian.random()
 X = oracle.sample(25)
@@ -91,3 +91,17 @@ def test_a_difference_is_paired():
 def test_numbers_that_cannot_be_compared_are_not(other, message):
     with pytest.raises(ValueError, match=message):
         evaluation.difference(estimate(), estimate(**other))
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda folder: evaluation.log_likelihood(folder, X, 3),
+        lambda folder: evaluation.bound(folder, X),
+        lambda folder: evaluation.latent_use(folder, X),
+        lambda folder: export.export(folder, "exported"),
+    ],
+)
+def test_a_folder_is_no_model(measure):
+    with pytest.raises(TypeError, match=r"such as `load_model` gives .* Received: 'runs/a'"):
+        measure("runs/a")

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_vae._parts import check_count
 from keras_vae.estimators import kl_divergence
-from keras_vae.models import LatentVariableModel, as_arrays, num_rows
+from keras_vae.models import LatentVariableModel, as_arrays, need_model, num_rows
 from keras_vae.noise import as_seed, threefry
 
 _ROWS = 500  # at once, or fewer where the decoder is wide
@@ -56,6 +56,7 @@ def bound(model: LatentVariableModel, x, num_samples: int = 8, *, seed=0) -> Bou
     References:
         Kingma and Welling, Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114.
     """
+    need_model(model, "bound")
     check_count("bound", num_samples=num_samples)
     model.posterior.need_density()
     arrays = as_arrays(x)

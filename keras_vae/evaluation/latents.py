@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from keras_vae.models import VAE, as_arrays
+from keras_vae.models import VAE, as_arrays, need_model
 
 _ROWS = 500  # at once
 _ACTIVE = 0.01  # variance of the posterior's location over the data
@@ -50,6 +50,7 @@ def latent_use(vae: VAE, x) -> LatentUse:
         Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2015, arXiv:1509.00519,
         section 5 (active units).
     """
+    need_model(vae, "latent_use")
     x = as_arrays(x)
     z = vae.embed(x)
     if len(z) < 2:

@@ -8,7 +8,7 @@ from rich.progress import track
 from keras_vae._parts import check_count
 from keras_vae.evaluation._batches import Digest, batches_of, padded
 from keras_vae.evaluation.estimate import Estimate
-from keras_vae.models import LatentVariableModel, x_of
+from keras_vae.models import LatentVariableModel, need_model, x_of
 from keras_vae.noise import as_seed, threefry
 
 _ROWS_PER_PASS = 10_000  # decoded at once
@@ -67,6 +67,7 @@ def log_likelihood(
         Burda, Grosse and Salakhutdinov, Importance Weighted Autoencoders, 2015, arXiv:1509.00519,
         section 5.
     """
+    need_model(model, "log_likelihood")
     check_count("log_likelihood", num_samples=num_samples, batch_size=batch_size)
     model.posterior.need_density()
     rows = max(1, min(_ROWS_PER_PASS, _NUMBERS_PER_PASS // model.widest_layer))

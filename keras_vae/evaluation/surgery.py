@@ -106,6 +106,7 @@ def surgery(vae: VAE, x, *, seed=0) -> Surgery:
         Hoffman and Johnson, ELBO surgery, NIPS workshop on approximate inference, 2016.
         Chen et al., Isolating Sources of Disentanglement in VAEs, 2018, arXiv:1802.04942, equation 2.
     """
+    need_vae(vae, "surgery")
     posterior = vae.now(vae.posterior)
     if not posterior.invertible:
         raise ValueError(
@@ -113,7 +114,6 @@ def surgery(vae: VAE, x, *, seed=0) -> Surgery:
             "at its own samples only. Expected an invertible posterior, such as Normal."
         )
     arrays = as_arrays(x)
-    need_vae(vae, "surgery")
     vae.posterior.need_density()
     vae.check_batch(arrays)
     num_examples = num_rows(arrays)

@@ -16,7 +16,7 @@ from keras_vae.export.onnx import onnx
 from keras_vae.export.parity import BUDGETS, Budget, Parity, Reference, parity
 from keras_vae.export.saved_model import saved_model
 from keras_vae.export.tflite import QUANTIZATIONS, tflite
-from keras_vae.models import VAE
+from keras_vae.models import VAE, need_model
 
 __all__ = ["FORMATS", "check", "export"]
 
@@ -81,6 +81,7 @@ def export(
         ParityError: where a file does not give what the live model gives.
         ValueError: as in `endpoints`, `tflite` and `parity`.
     """
+    need_model(vae, "export")
     _check_several("formats", formats, FORMATS)
     _check_several("quantizations", quantizations, QUANTIZATIONS)
     check_count("export", num_samples=num_samples)

@@ -345,6 +345,14 @@ class LatentVariableModel(keras.Model, abc.ABC):
         return cls(**(config | parts))
 
 
+def need_model(model, owner: str) -> None:
+    """Raises `TypeError` for what is no model, such as the folder that one was saved in."""
+    if not isinstance(model, LatentVariableModel):
+        raise TypeError(
+            f"{owner} takes a model of this package, such as `load_model` gives from a folder. Received: {model!r}"
+        )
+
+
 def _mixed_policy(names: tuple[str, ...], parts: dict[str, Any]) -> str:
     """The mixed precision policy of the networks' layers, if one has any, else float32."""
     layers = [part for name in names if isinstance(part := parts[name], keras.Layer)]

@@ -48,7 +48,9 @@ def check_parts(vae: "VAE", latent_size: int) -> None:
         ("objective", vae.objective, Objective),
     ):
         if not isinstance(value, kind):
-            raise TypeError(f"{part} has to be a {kind.__name__}. Received: {value!r}")
+            raise TypeError(
+                f"The {part} has to be an instance of {kind.__name__}. Received: {value!r}"
+            )
     if posterior.support != prior.support:
         raise ValueError(
             f"{name_of(posterior)} draws z on the support {posterior.support!r} and {name_of(prior)} has "

@@ -21,7 +21,8 @@ class InfoVAE(Objective):
 
     At alpha = 0 and scale = 1 it is the ELBO. At alpha = 1 no example has a rate to pay and it is the
     Wasserstein autoencoder with the MMD penalty (WAE-MMD). MMD is the unbiased estimate of its
-    square, between the batch's z and as many draws from the prior, so it may be below zero.
+    square, between the batch's z and as many draws from the prior, so it may be below zero. Draws carry
+    no gradient to the shares of a `NormalMixture`, which at alpha = 1 stay what they are.
 
     Args:
         alpha: at most 1; information that is not paid for.

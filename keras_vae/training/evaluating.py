@@ -59,7 +59,7 @@ class Evaluation:
             ]
         found += [(term.replace("_", " "), value, None) for term, value in self.terms.items()]
         return [
-            (what, f"{value:.2f}", "" if error is None else f"{error:.2f}")
+            (what, f"{value:.2f}", "" if error is None or math.isnan(error) else f"{error:.2f}")
             for what, value, error in found
         ]
 
@@ -76,7 +76,7 @@ class Evaluation:
             "num_samples": estimate.num_samples,
             "log_likelihood": estimate.mean,
             "standard_error": _or_none(estimate.standard_error),
-            "monte_carlo_error": estimate.monte_carlo_error,
+            "monte_carlo_error": _or_none(estimate.monte_carlo_error),
             "bits_per_dim": estimate.bits_per_dim,
             "bits_per_dim_standard_error": _or_none(estimate.bits_per_dim_standard_error),
             "terms": self.terms,
