@@ -326,7 +326,7 @@ def test_parts_that_do_not_fit_are_refused_naming_both(sizes, parts, words):
     ],
 )
 def test_parts_of_the_wrong_kind_are_refused(parts):
-    with pytest.raises(TypeError, match=f"{next(iter(parts))} has to be a"):
+    with pytest.raises(TypeError, match=f"{next(iter(parts))} has to be an instance of"):
         VAE(*encoder_decoder(), **({"likelihood": likelihoods.Bernoulli()} | parts))
 
 
