@@ -76,8 +76,7 @@ def _move(new: Path, path: Path, scratch: Path) -> None:
     """Gives a file or a folder its place; that of a folder there before is given back on failure."""
     replaced = scratch / "replaced" / path.name
     if new.is_file():
-        if path.is_dir():
-            raise IsADirectoryError(f"{path} is a folder. Expected the name of a file to write.")
+        _check_file(path)
         _sync(new)
     elif path.exists() and new.is_dir():
         path.rename(replaced)
@@ -114,6 +113,22 @@ def write(path: str | os.PathLike[str], content: bytes | str) -> None:
     """Writes a file atomically: readers see the old content or the new, never a part."""
     with replacing(path) as new:
         new.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def claim_file(path: str | os.PathLike[str]) -> None:
+    """Raises `OSError` where no file can be written to `path`: for asking before the work, not after it."""
+    path = Path(path).resolve()
+    _check_file(path)
+    with _scratch(path.parent, path):
+        pass
+
+
+def _check_file(path: Path) -> None:
+    """Raises `OSError` where something is in the place of a file that is not to be replaced by one."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder. Expected the name of a file to write.")
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is a device, pipe or socket. Expected the name of a file to write.")
 
 
 def check_fits(path: str | os.PathLike[str], num_bytes: int) -> None:

@@ -115,13 +115,26 @@ def check_positive(owner: str, *, or_zero: bool = False, **values: Any):
     for name, value in values.items():
         if isinstance(value, Schedule):
             continue
-        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not is_number or not (_TINY <= value <= _HUGE or (or_zero and value == 0)):
+        if not _is_number(value) or not (_TINY <= value <= _HUGE or (or_zero and value == 0)):
             least = "of at least 0" if or_zero else "above 0"
             raise ValueError(
                 f'Invalid value received for argument "{name}" of {owner}. '
                 f"Expected a finite number {least}. Received: {value!r}"
             )
+
+
+def check_number(owner: str, **values: Any):
+    """Raises `ValueError` for the first value that is not a finite number."""
+    for name, value in values.items():
+        if not _is_number(value) or not abs(value) <= _HUGE:
+            raise ValueError(
+                f'Invalid value received for argument "{name}" of {owner}. Expected a finite number. '
+                f"Received: {value!r}"
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
 def check_constant(owner: str, **values: Any):
@@ -152,8 +165,7 @@ def check_share(owner: str, *, proper: bool = False, most: float = 1.0, **values
     for name, value in values.items():
         if isinstance(value, Schedule):
             continue
-        is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-        if not is_number or not 0 <= value <= most or (proper and value in (0, 1)):
+        if not _is_number(value) or not 0 <= value <= most or (proper and value in (0, 1)):
             begin, end = ("(" if proper else "["), (")" if proper and most == 1 else "]")
             raise ValueError(
                 f'Invalid value received for argument "{name}" of {owner}. Expected a share in '

@@ -134,7 +134,8 @@ def maximum_mean_discrepancy(a: tf.Tensor, b: tf.Tensor, kernel: str = "imq") ->
             times 0.1, 0.2, 0.5, 1, 2, 5 and 10.
 
     Returns:
-        A scalar, near zero or below it where both are of one distribution.
+        A scalar, near zero or below it where both are of one distribution; 0 for a single row, which
+        has no pairs to estimate it from.
 
     References:
         Gretton et al., A Kernel Two-Sample Test, JMLR 13, 2012.
@@ -150,7 +151,9 @@ def maximum_mean_discrepancy(a: tf.Tensor, b: tf.Tensor, kernel: str = "imq") ->
         apart = tf.reduce_sum(kernels) - tf.reduce_sum(tf.linalg.diag_part(kernels))
         return apart / tf.maximum(size * (size - 1.0), 1.0)
 
-    return of_pairs(a) + of_pairs(b) - 2.0 * tf.reduce_mean(function(squares(a, b), num_dims))
+    between = tf.reduce_mean(function(squares(a, b), num_dims))
+    has_pairs = tf.minimum(tf.shape(a)[0], tf.shape(b)[0]) > 1
+    return tf.where(has_pairs, of_pairs(a) + of_pairs(b) - 2.0 * between, 0.0)
 
 
 _POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

@@ -114,6 +114,26 @@ def test_spectral_normalisation_resumes_to_the_bit(tmp_path):
         assert np.linalg.norm(kernel.numpy(), 2) == pytest.approx(1.0, abs=0.01)
 
 
+def test_networks_within_a_network_are_normalised_too():
+    inner = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4), keras.layers.Dense(3)])
+    outer = keras.Sequential([keras.Input((2,)), inner, keras.layers.Dense(5)])
+    found = networks.spectrally_normalized(outer)
+    z = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+    np.testing.assert_array_equal(found(z, training=False), outer(z))
+    for _ in range(30):
+        found(z, training=True)
+    kernels = [w for w in found.trainable_variables if w.name == "kernel"]
+    assert len(kernels) == 3
+    for kernel in kernels:
+        assert np.linalg.norm(kernel.numpy(), 2) == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("network", ["mlp", keras.Sequential([keras.layers.Dense(2)])])
+def test_what_cannot_be_copied_layer_by_layer_is_not_normalised(network):
+    with pytest.raises(ValueError, match=r"Functional or Sequential keras\.Model that is built"):
+        networks.spectrally_normalized(network)
+
+
 def test_a_network_keeps_its_weights_when_it_is_normalised():
     decoder = networks.mlp((4, 4, 1), 2, hidden=6, output_mean=0.3)[1]
     z = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)

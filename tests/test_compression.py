@@ -120,6 +120,24 @@ def test_examples_come_back_in_their_dtype(file, bits, dtype):
     np.testing.assert_array_equal(again, x)
 
 
+def test_zeros_with_a_sign_come_back_without(file, bits):
+    inverted = 1.0 - bits
+    signed = -(bits - 1.0)
+    assert np.signbit(signed).any()
+    again = decompress(file[0], compress(file[0], signed))
+    np.testing.assert_array_equal(again, inverted)
+    assert compress(file[0], signed) == compress(file[0], inverted)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32])
+def test_more_categories_than_the_dtype_has_values(dtype):
+    family = likelihoods.Categorical(num_categories=300)
+    x = RNG.integers(0, 128, [10, 2]).astype(dtype)
+    encoder, decoder = networks.mlp(2, 2, hidden=4, likelihood=family)
+    model = VAE(encoder, decoder, likelihood=family)
+    np.testing.assert_array_equal(decompress(model, compress(model, x)), x)
+
+
 @pytest.mark.parametrize("num_examples", [1, 2, 7, 401])
 def test_any_number_of_images(num_examples):
     model = VAE(
@@ -310,6 +328,19 @@ def test_the_command_line(cli, run, tmp_path):
     assert not (tmp_path / "y.npy").exists()
     assert cli("decompress", run.path, path, "--output", tmp_path / "y.txt")[0] == 2
     assert "There is no file" in cli("decompress", run.path, "none", "--output", back)[2]
+
+
+def test_outputs_are_tried_before_the_work(cli, run, tmp_path, monkeypatch):
+    monkeypatch.setattr(compressed_runs, "compress", None)
+    monkeypatch.setattr(compressed_runs, "decompress", None)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "x.npy").mkdir()
+    for output, said in (("x.npy", "is a folder"), ("file/x.npy", "file")):
+        for words in (("compress", run.path), ("decompress", run.path, tmp_path / "file")):
+            code, _, err = cli(*words, "--output", tmp_path / output)
+            assert code == 1
+            assert said in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "x.npy"]
 
 
 def test_other_data_and_fewer(cli, run, tmp_path, images):

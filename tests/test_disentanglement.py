@@ -178,6 +178,27 @@ def test_units_do_not_matter():
         assert 1 / 3 < known < 1
 
 
+@pytest.mark.parametrize(("scale", "shift"), [(1e-9, 0.0), (1.0, 1e8)])
+def test_trees_see_differences_of_any_size(scale, shift):
+    z = scale * FACTORS + shift
+    assert sap(z, FACTORS) == sap(FACTORS, FACTORS)
+    assert dci(z, FACTORS, num_trees=3).disentanglement == 1.0
+
+
+@pytest.mark.parametrize("seed", [-1, 2**40, 2**64 - 1])
+def test_a_seed_is_any_integer_of_64_bits(seed):
+    found = disentanglement.scores(FACTORS, FACTORS, **FEW, seed=seed, progress=False)
+    assert found.mig == pytest.approx(1.0)
+    assert found.factor_vae == 1.0
+
+
+@pytest.mark.parametrize("score", [beta_vae_score, factor_vae_score])
+@pytest.mark.parametrize("few", ["num_train", "num_test"])
+def test_every_factor_has_to_be_asked_for(score, few):
+    with pytest.raises(ValueError, match=f'"{few}" of {score.__name__}.* at least 3. Received: 2'):
+        score(FACTORS, FACTORS, **FEW | {few: 2})
+
+
 def test_draws_depend_on_the_seed_alone():
     z = FACTORS + np.random.default_rng(2).normal(size=FACTORS.shape)
 

@@ -114,6 +114,30 @@ def test_latents_that_do_not_move_one_by_one_are_not_traversed(
     assert (path / "evaluation" / "reconstructions.png").exists()
 
 
+def test_a_run_without_a_likelihood_gets_all_the_rest(run, tmp_path, cli):
+    config = json.loads((run / "config.json").read_text())
+    options = {"objective": "rae", "posterior": None, "prior": None}
+    path = train(Recipe.from_json(config["recipe"] | options), tmp_path / "a").path
+    code, out, err = cli("evaluate", path, "--all", *FEW)
+    assert code == 0, err
+    assert "no log p(x), since the posterior is a point" in out
+    assert "Without log p(x) and surgery" in out
+    assert "-log p(x)" not in out
+    report = json.loads((path / "evaluation" / "report.json").read_text())
+    assert (report["log_likelihood"], report["surgery"]) == (None, None)
+    assert report["terms"]["distortion"] > 0
+    assert set(report["samples"]) == {"generated", "real, validation"}
+    assert {each.name for each in (path / "evaluation").glob("*.png")} == {
+        f"{name}.png" for name in ("reconstructions", "traversals", "dimensions", "latent_map_pca")
+    }
+    code, out, err = cli("evaluate", path, *FEW)
+    assert code == 0, err
+    assert "distortion" in out
+    code, _, err = cli("compare", path)
+    assert code == 1
+    assert "no log p(x) to be compared by" in err
+
+
 def test_features_of_another_run_are_taken(whole, run, tmp_path):
     """The same network: the same distances as where it was trained. Another shape is refused."""
     import keras

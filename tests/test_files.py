@@ -1,5 +1,8 @@
 """Files and folders appear whole or not at all, and nothing of anybody else's is lost."""
 
+import os
+import stat
+
 import pytest
 
 from keras_vae import _files
@@ -29,6 +32,16 @@ def test_a_file_does_not_take_the_place_of_a_folder(tmp_path):
     with pytest.raises(IsADirectoryError, match="is a folder"):
         _files.write(folder, b"")
     assert (folder / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_file_does_not_take_the_place_of_a_device(tmp_path):
+    """Such as /dev/null: with a pipe, as that takes no rights."""
+    os.mkfifo(tmp_path / "pipe")
+    for write in (lambda path: _files.write(path, b""), _files.claim_file):
+        with pytest.raises(OSError, match="pipe is a device, pipe or socket"):
+            write(tmp_path / "pipe")
+    assert stat.S_ISFIFO((tmp_path / "pipe").lstat().st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
 
 def test_a_folder_whose_replacement_is_missing_comes_back(tmp_path):

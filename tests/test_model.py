@@ -173,6 +173,11 @@ def test_what_would_be_ignored_is_refused():
     weighted = tf.data.Dataset.from_tensors((x, x, np.ones(8)))
     with pytest.raises(ValueError, match="sample_weight"):
         model.fit(weighted, verbose=0)
+    for validation in ((x, None, np.ones(8)), (x, x, np.ones(8))):
+        with pytest.raises(ValueError, match="sample_weight"):
+            model.fit(x, validation_data=validation, verbose=0)
+    with pytest.raises(ValueError, match="sample_weight"):
+        model.evaluate(x, sample_weight=np.ones(8), verbose=0)
     model.compile("sgd", loss="mse")
     with pytest.raises(ValueError, match="The objective is the loss"):
         model.fit(x, verbose=0)
@@ -748,6 +753,8 @@ for parts in (
 for make in (
     objectives.DIPVAE,
     lambda: objectives.InfoVAE(scale=5.0),
+    lambda: objectives.Capacity(gamma=5.0, capacity=0.1),
+    lambda: objectives.ELBO(free_bits=0.05),
     lambda: objectives.BetaTC(num_examples=72),
     lambda: objectives.FactorVAE(networks.discriminator(3, hidden=4)),
 ):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from oracles import LinearGaussian
 
-from keras_vae import evaluation, export, likelihoods, networks
+from keras_vae import evaluation, export, likelihoods, networks, objectives, posteriors
 from keras_vae.applications import Imputer, _base, impute
 from keras_vae.models import NotMIWAE
 
@@ -121,3 +121,37 @@ def test_parts_that_do_not_fit_are_refused():
         model().evaluate(np.nan_to_num(X))
     with pytest.raises(ValueError, match="Did you mean 'linear'"):
         Imputer(mechanism="liner", epochs=1).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("objective", "parts"),
+    [
+        (objectives.BetaTC(num_examples=12), {}),
+        (objectives.ELBO(free_bits=0.1), {}),
+        (objectives.DIPVAE(), {}),
+        (objectives.InfoVAE(), {}),
+        (objectives.FactorVAE(networks.discriminator(2)), {}),
+        (objectives.AdversarialAutoencoder(networks.discriminator(2)), {}),
+        (objectives.RAE(), {"posterior": posteriors.Deterministic()}),
+    ],
+    ids=lambda part: type(part).__name__,
+)
+def test_objectives_of_z_itself_are_refused(objective, parts):
+    missingness = networks.missingness("self-masking", REAL)
+    nets = networks.table(REAL, 2, has_missing=True, **parts)
+    with pytest.raises(ValueError, match=f"{type(objective).__name__} looks at z .*NotMIWAE.*IWAE"):
+        NotMIWAE(*nets, missingness, likelihood=REAL, objective=objective, **parts)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [objectives.ELBO(), objectives.Capacity(), objectives.StickingTheLanding(), objectives.DReG()],
+    ids=lambda part: type(part).__name__,
+)
+def test_objectives_of_densities_are_taken(objective):
+    missingness = networks.missingness("self-masking", REAL)
+    nets = networks.table(REAL, 2, has_missing=True)
+    taken = NotMIWAE(*nets, missingness, likelihood=REAL, objective=objective)
+    taken.compile("sgd", jit_compile=False)
+    batch = {"x": np.ones([4, 3], np.float32), "mask": np.array([[1.0, 0, 1]] * 4, np.float32)}
+    assert np.isfinite(taken.train_on_batch(batch, return_dict=True)["loss"])

@@ -135,6 +135,15 @@ def test_dreg_refuses_what_couples_examples():
         VAE(encoder, outer, likelihood=normal, objective=DReG())
     inner.layers[0].trainable = False  # its statistics are fixed
     assert VAE(encoder, outer, likelihood=normal, objective=DReG()).objective == DReG()
+    held = keras.layers.TimeDistributed(keras.layers.BatchNormalization())
+    wrapped = [keras.layers.Reshape((1, 3)), held, keras.layers.Flatten(), decoder]
+    with pytest.raises(ValueError, match=r"DReG.*BatchNormalization"):
+        VAE(
+            encoder,
+            keras.Sequential([keras.Input((3,)), *wrapped]),
+            likelihood=normal,
+            objective=DReG(),
+        )
 
 
 def spread_and_mean(objective, model, times=150):
@@ -262,6 +271,13 @@ def test_discrepancy_by_hand_and_between_equals(kernel):
     moved = float(estimators.maximum_mean_discrepancy(many[0], many[1] + 0.5, kernel))
     assert abs(alike) < 0.02
     assert moved > 5 * abs(alike)
+    for single in ((a[:1], b), (a, b[:1]), (a[:1], b[:1])):  # no pairs: no estimate
+        rows = [tf.Variable(each) for each in single]
+        with tf.GradientTape() as tape:
+            found = estimators.maximum_mean_discrepancy(*map(tf.convert_to_tensor, rows), kernel)
+        assert float(found) == 0.0
+        for gradient in tape.gradient(found, rows):
+            np.testing.assert_array_equal(gradient, 0.0)
 
 
 def test_infovae_by_its_terms():
@@ -314,9 +330,12 @@ def test_an_objective_of_dimensions_gives_way_to_a_prior_without_them(objective)
         (lambda: BetaTC(num_examples=9, sampling="all"), "sampling"),
         (lambda: DIPVAE(form="iii"), "form"),
         (lambda: InfoVAE(alpha=0.0, scale=0.5), "alpha"),
+        *((lambda a=a: InfoVAE(alpha=a), '"alpha" of InfoVAE') for a in ("0.5", [0.5], True, 1j)),
+        (lambda: InfoVAE(alpha=float("-inf")), '"alpha" of InfoVAE'),
         (lambda: InfoVAE(kernel="linear"), "kernel"),
         (lambda: Cyclical(0), "period"),
         (lambda: Cyclical(5, rising=1.5), "rising"),
+        (lambda: Cyclical(5, high=Cyclical(5)), "high.*Cyclical.*schedule"),
         (lambda: Capacity(capacity=-1.0), "capacity"),
     ],
 )

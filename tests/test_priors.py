@@ -82,6 +82,8 @@ def test_pseudo_inputs_start_from_the_examples_given():
         ({"pseudo_inputs": np.zeros((4, 5))}, r"of shape \(4, 6\). Received: \(4, 5\)"),
         ({"pseudo_inputs": np.zeros((4, 6)), "num_components": 3}, r"\(3, 6\). Received: \(4, 6\)"),
         ({"pseudo_inputs": np.full((4, 6), np.nan)}, "NaN"),
+        ({"pseudo_inputs": 3.0}, r"of shape \(1, 6\). Received: \(\)"),
+        ({"pseudo_inputs": []}, r"one or more examples .* of shape \(K, 6\). Received: \(0,\)"),
         ({"pseudo_inputs": np.zeros((0, 6))}, "num_components.*at least 1.*0"),
         ({"num_components": 0}, "num_components.*at least 1.*0"),
     ],
@@ -100,6 +102,12 @@ def test_a_vamp_prior_of_another_encoder_is_refused():
         priors.VampPrior(both)
     with pytest.raises(ValueError, match="5 parameters, which Normal takes for no latent_dim"):
         priors.VampPrior(keras.Model(x, keras.layers.Dense(5)(x)))
+    encoder, decoder = networks.mlp(6, 3, hidden=4)
+    encoder.layers[-1].activity_regularizer = keras.regularizers.L2(1.0)
+    with pytest.raises(
+        ValueError, match="activity regulariser, which VampPrior would apply to pseudo"
+    ):
+        VAE(encoder, decoder, likelihood=likelihoods.Bernoulli(), prior=priors.VampPrior(encoder))
 
 
 def test_a_vamp_prior_by_name(cli, images, tmp_path):

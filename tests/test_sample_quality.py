@@ -85,6 +85,18 @@ def test_hand_made_points():
     assert evaluation.density_coverage(real, real, 1)[1] == 1.0
 
 
+def test_what_lies_on_the_surface_of_a_ball_lies_in_it():
+    """However large the numbers are: a point's own copy, and balls of radius 0 around duplicates."""
+    base = np.random.default_rng(0).normal(size=(5, 3))
+    real, generated = np.repeat(base, 10, axis=0), np.repeat(base, 12, axis=0)
+    assert evaluation.precision_recall(real, generated) == (1.0, 1.0)
+    assert evaluation.density_coverage(real, generated) == (10 / 5, 1.0)
+    x = np.random.default_rng(1).normal(size=(80, 64))
+    for offset in (0.0, 1e3):
+        # Every point lies in its own ball and, on average, in those of five others.
+        assert evaluation.density_coverage(x + offset, x + offset) == pytest.approx((6 / 5, 1.0))
+
+
 def test_features_that_are_none_are_refused():
     a = rng.normal(size=(10, 3))
     for b in (a[:, :2], a[:2], a[0]):

@@ -111,20 +111,19 @@ def test_a_collapsed_model_is_reported_as_such():
     assert report.is_collapsed
     assert report.worth == 0.0
     for words in (
-        "Posterior collapse: 3 of 3",
+        "Posterior collapse: every x gets the same q(z|x).",
         "The decoder ignores z",
         "--warm-up",
         "--free-bits",
     ):
         assert words in str(report)
-    assert "Every x gets the same q(z|x)." in str(report)
     deaf = oracle.vae()
     deaf.decoder.layers[-1].kernel.assign(np.zeros([3, 5]))
     report = evaluation.collapse_report(deaf, x)
     assert report.is_collapsed
-    assert "0 of 3 dimensions are unused" in str(report)
-    assert "The encoder tells examples apart, and the decoder does not listen." in str(report)
-    assert "Every x" not in str(report)
+    assert "collapse: the encoder tells examples apart in 3 of 3 dimensions, and the" in str(report)
+    assert "does not listen. The decoder ignores z" in str(report)
+    assert "every x" not in str(report)
     whole = evaluation.collapse_report(oracle.vae(), x)
     assert not whole.is_collapsed
     assert "3 of 3 dimensions are used. The decoder reads z" in str(whole)

@@ -152,7 +152,7 @@ def hidden_error(
     columns = columns_of(run.model)
     check_takes_missing(run.model)
     train, x = np.asarray(run.data.stored["train"].values), x_of(run.data.examples("test"))
-    hidden = (np.random.default_rng(seed).random(x.shape) < hide) & ~np.isnan(x)
+    hidden = (np.random.default_rng(seed % 2**64).random(x.shape) < hide) & ~np.isnan(x)
     if not hidden.any():
         raise ValueError(f"A share of {hide} hides none of {x.size} values. Hide more.")
     kept = (~np.isnan(x) & ~hidden).astype(np.float32)

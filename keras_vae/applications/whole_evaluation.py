@@ -40,8 +40,8 @@ class WholeEvaluation:
         run: the run.
         evaluation: log p(x) and the objective's terms.
         collapse: which latents are used, of the first 1,000 examples.
-        surgery: the rate, taken apart, of the first 5,000; None for a posterior that does not give
-            its density at any z.
+        surgery: the rate, taken apart, of the first 5,000; None for a posterior that has no density, or
+            does not give it at any z.
         quality: of "generated" examples, and of real ones of another split, which says what can be
             reached; {} where there is none.
         features: the feature space of `quality`.
@@ -149,7 +149,13 @@ def evaluate_whole(
         left_out.append(f"Without the quality of samples: {reason}")
     else:
         space = feature_space(run, split, features, seed)
-    if not run.model.posterior.invertible:
+    posterior = run.model.posterior
+    has_surgery = posterior.has_density and posterior.invertible
+    if not posterior.has_density:
+        left_out.append(
+            "Without log p(x) and surgery: the posterior is a point and has no density."
+        )
+    elif not posterior.invertible:
         left_out.append("Without surgery: the posterior gives log q(z|x) at its own samples only.")
     if (support := run.model.prior.support) != "real":
         left_out.append(f"Without traversals: z moves on the {support} only.")
@@ -171,11 +177,7 @@ def evaluate_whole(
             num_temperatures=num_temperatures,
         ),
         collapse=collapse_report(run.model, _first(x, _COLLAPSE), seed=seed),
-        surgery=(
-            surgery(run.model, _first(x, _SURGERY), seed=seed)
-            if run.model.posterior.invertible
-            else None
-        ),
+        surgery=surgery(run.model, _first(x, _SURGERY), seed=seed) if has_surgery else None,
         quality={}
         if space is None
         else run_quality(run, split, min(num_rows(x), _COMPARED), space, seed),
@@ -192,7 +194,7 @@ def _first(batch, number: int):
 def _draw(whole: WholeEvaluation, folder: Path) -> dict[str, str]:
     """Draws what there is to draw; gives titles by file name."""
     run, model, split = whole.run, whole.run.model, whole.evaluation.about["split"]
-    x, drawn = examples(run.data, split, whole.evaluation.estimate.num_examples), {}
+    x, drawn = examples(run.data, split, whole.evaluation.about["num_examples"]), {}
     if pictures.is_image(model.event_shape):
         shown = _first(x, _RECONSTRUCTED)
         again, value_range = model.reconstruct(shown), run.value_range

@@ -25,7 +25,8 @@ def compress(model: VAE, x, *, progress: bool = True) -> bytes:
     Args:
         model: a `VAE` without conditions: posterior `Normal`; prior `StandardNormal` or a mixture of
             normals; a likelihood with an `alphabet`.
-        x: examples [N, *event] of any dtype, each element a value of that alphabet.
+        x: examples [N, *event] of any dtype of at most 64 bits, each element a value of that alphabet.
+            What comes back equals it: 0.0 where it has -0.0.
         progress: whether to show a progress bar.
 
     Returns:
@@ -54,7 +55,8 @@ def compress(model: VAE, x, *, progress: bool = True) -> bytes:
     x = np.asarray(x)
     model.check_batch(x)
     x = x.astype(x.dtype.newbyteorder("<"))
-    symbols = _symbols(x, coder.networks.alphabet, name_of(model.likelihood))
+    alphabet = coder.networks.alphabet
+    symbols = _symbols(x, alphabet, name_of(model.likelihood))
     with Progress(disable=not progress) as bar:
         task = bar.add_task("compress", total=len(x))
         while coder.count < len(x):
@@ -65,7 +67,7 @@ def compress(model: VAE, x, *, progress: bool = True) -> bytes:
         dtype=x.dtype,
         count=len(x),
         model=fingerprint(model),
-        examples=digest([x.tobytes()]),
+        examples=digest([alphabet[symbols].astype(x.dtype).tobytes()]),  # not of -0.0
         words=coder.words,
     ).to_bytes()
 
@@ -106,7 +108,9 @@ def decompress(model: VAE, data: bytes, *, progress: bool = True) -> np.ndarray:
 
 def _symbols(x: np.ndarray, alphabet: np.ndarray, family: str) -> np.ndarray:
     """The number of each element's value among those that the family knows, like x."""
-    known = alphabet.astype(x.dtype)
+    if x.dtype.itemsize > 8:
+        raise ValueError(f"Expected numbers of at most 64 bits. Received: {x.dtype}")
+    known = alphabet.astype(x.dtype) if x.dtype.kind == "f" else alphabet
     symbols = np.searchsorted(known, x).clip(max=len(alphabet) - 1)
     off = known[symbols] != x
     if off.any():

@@ -56,8 +56,13 @@ class Compressed:
         """Reads a file back.
 
         Raises:
+            TypeError: for anything else than bytes, such as the file's name.
             ValueError: for anything else than a whole file of this version.
         """
+        if not isinstance(data, bytes):
+            raise TypeError(
+                f"Expected the content of a compressed file, as bytes. Received: {type(data).__name__}"
+            )
         if data[: len(_MAGIC)] != _MAGIC:
             raise ValueError(
                 f"These {len(data):,} bytes are nothing that keras_vae compressed: they begin otherwise."

@@ -60,12 +60,13 @@ class CollapseReport:
         )
         if self.is_collapsed:
             written = (
-                "The encoder tells examples apart, and the decoder does not listen."
+                f"the encoder tells examples apart in {len(self.written)} of {num_dims} dimensions, and the decoder "
+                "does not listen."
                 if len(self.written)
-                else "Every x gets the same q(z|x)."
+                else "every x gets the same q(z|x)."
             )
             return (
-                f"Posterior collapse: {len(self.unused)} of {num_dims} dimensions are unused. {read} {written} "
+                f"Posterior collapse: {written} {read} "
                 "What to do: raise the weight of the rate slowly (keras-vae train --warm-up, or ELBO with a "
                 "schedule as beta), grant a rate free of charge (--free-bits 0.1, with posterior and prior "
                 "normal), lower beta where it is above 1, or take a weaker decoder."

@@ -1,9 +1,10 @@
 """How far apart two sets of features are: NumPy arrays in, numbers out."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import scipy.linalg
-from sklearn.metrics import pairwise_distances_chunked
-from sklearn.neighbors import NearestNeighbors
+from scipy.spatial.distance import cdist
 
 from keras_vae._parts import check_count
 
@@ -111,23 +112,33 @@ def density_coverage(
     """
     real, generated = _checked(real, generated, least=num_neighbors + 1)
     density = np.mean(_num_balls(generated, real, num_neighbors)) / num_neighbors
-    nearest, _ = NearestNeighbors(n_neighbors=1).fit(generated).kneighbors(real)
-    return float(density), float(np.mean(nearest[:, 0] <= _radii(real, num_neighbors)))
+    nearest = np.concatenate([rows.min(axis=1) for rows in _distances(real, generated)])
+    return float(density), float(np.mean(nearest <= _radii(real, num_neighbors)))
 
 
 def _radii(points: np.ndarray, num_neighbors: int) -> np.ndarray:
     """The distance of every point to its k-th neighbour among the others, [N]."""
-    return NearestNeighbors(n_neighbors=num_neighbors).fit(points).kneighbors()[0][:, -1]
+    # Itself is the nearest of all, at distance 0.
+    nearest = (np.partition(rows, num_neighbors) for rows in _distances(points, points))
+    return np.concatenate([rows[:, num_neighbors] for rows in nearest])
 
 
 def _num_balls(points: np.ndarray, centres: np.ndarray, num_neighbors: int) -> np.ndarray:
     """In how many of the balls around the centres every point lies, [len(points)]."""
     check_count("neighbours", num_neighbors=num_neighbors)
     radii = _radii(centres, num_neighbors)
-    counts = pairwise_distances_chunked(
-        points, centres, reduce_func=lambda distances, _: np.sum(distances <= radii, axis=1)
-    )
+    counts = (np.sum(rows <= radii, axis=1) for rows in _distances(points, centres))
     return np.concatenate(list(counts))
+
+
+def _distances(points: np.ndarray, others: np.ndarray) -> Iterator[np.ndarray]:
+    """Distances of a few points after the other to all others, [..., len(others)].
+
+    To the last bit the same whichever way they are asked for (matrix products would not be): points
+    may lie on a ball's surface.
+    """
+    for rows in np.array_split(points, -(-len(points) // _ROWS)):
+        yield cdist(rows, others)
 
 
 def _checked(a: np.ndarray, b: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:

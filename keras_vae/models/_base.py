@@ -192,6 +192,8 @@ class LatentVariableModel(keras.Model, abc.ABC):
             raise ValueError(NO_WEIGHTS)
         if (validation := kwargs.get("validation_data")) is not None:
             first, *rest = validation if isinstance(validation, tuple) else (validation,)
+            if any(weights is not None for weights in rest[1:]):
+                raise ValueError(NO_WEIGHTS)
             checked = self._check_data(first, kwargs.get("validation_steps"))
             kwargs["validation_data"] = (checked, *rest) if rest else checked
         steps = kwargs.get("steps_per_epoch")
@@ -207,15 +209,19 @@ class LatentVariableModel(keras.Model, abc.ABC):
         with self._named_data_errors():
             return super().fit(x, y, *args, **kwargs)
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
+    def evaluate(
+        self, x=None, y=None, batch_size=None, verbose: Any = "auto", sample_weight=None, **kwargs
+    ):
         """`keras.Model.evaluate`, after the same look at the data as in `fit`.
 
         Its draws are the same every time and none of training's, so that evaluating twice gives the
         same numbers, epochs are compared on the same noise, and validation changes no training.
         """
+        if sample_weight is not None:
+            raise ValueError(NO_WEIGHTS)
         x = self._check_data(x, kwargs.get("steps"))
         with self._named_data_errors(), self.sampling.evaluation_draws():
-            return super().evaluate(x, y, *args, **kwargs)
+            return super().evaluate(x, y, batch_size, verbose, **kwargs)
 
     def predict(self, x, *args, **kwargs):
         """`keras.Model.predict`: deterministic reconstructions of x, after the same look at the data."""

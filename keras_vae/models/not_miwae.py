@@ -141,6 +141,12 @@ class NotMIWAE(EncoderDecoder):
                 "log q at its own draws alone. Choose a posterior whose density is known everywhere, such as Normal "
                 "or MultivariateNormal."
             )
+        if (objective := self.objective).looks_at_latents or objective.needs_factorized:
+            raise ValueError(
+                f"{name_of(objective)} looks at z itself, and {name_of(self)} carries the noise of missing values "
+                "beside it. Choose an objective that takes z by its densities, such as IWAE or ELBO (without free "
+                "bits)."
+            )
         likelihood, missingness, columns = self.likelihood, self.missingness, self.event_shape
         if not likelihood.is_push_forward:
             raise ValueError(

@@ -10,9 +10,12 @@ def spectrally_normalized(network: keras.Model, power_iterations: int = 1) -> ke
     middle of a step, which several replicas cannot do.
 
     Args:
-        network: a Functional `keras.Model`, such as the decoder of `networks.mlp`; it is copied, with its
-            weights.
+        network: a Functional or Sequential `keras.Model` that is built, such as the decoder of
+            `networks.mlp`; it is copied, with its weights, and so are such models within it.
         power_iterations: per training step.
+
+    Raises:
+        ValueError: for any other network.
 
     Example:
         >>> from keras_vae import networks
@@ -24,8 +27,15 @@ def spectrally_normalized(network: keras.Model, power_iterations: int = 1) -> ke
         Miyato, Kataoka, Koyama and Yoshida, Spectral Normalization for Generative Adversarial Networks,
         2018, arXiv:1802.05957.
     """
+    if not isinstance(network, keras.Model) or not getattr(network, "inputs", None):
+        raise ValueError(
+            "spectrally_normalized copies a Functional or Sequential keras.Model that is built, layer by layer. "
+            f"Received: {network!r}"
+        )
 
     def normalized(layer: keras.Layer) -> keras.Layer:
+        if isinstance(layer, keras.Model):
+            return spectrally_normalized(layer, power_iterations)
         copy = type(layer).from_config(layer.get_config())
         if not hasattr(layer, "kernel"):
             return copy
@@ -33,6 +43,8 @@ def spectrally_normalized(network: keras.Model, power_iterations: int = 1) -> ke
 
     copy = keras.models.clone_model(network, clone_function=normalized)
     for old, new in zip(network.layers, copy.layers, strict=True):
+        if isinstance(old, keras.Model):
+            continue  # has its weights
         inner = new.layer if isinstance(new, keras.layers.SpectralNormalization) else new
         inner.set_weights(old.get_weights())
     return copy

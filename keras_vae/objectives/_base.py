@@ -30,12 +30,15 @@ class Objective(Configurable, abc.ABC):
         monitor: the term that says which of two models is better: lower is better (`mode="min"`
             of Keras's callbacks), and it is never annealed.
         needs_density: whether it measures z by its density under q(z|x).
+        looks_at_latents: whether it looks at z by more than densities, so that z may have nothing
+            beside it.
         needs_factorized: the parts that have to be products over latent dimensions.
     """
 
     terms: ClassVar[tuple[str, ...]]
     monitor: ClassVar[str]
     needs_density: ClassVar[bool] = True
+    looks_at_latents: ClassVar[bool] = False
 
     @property
     def needs_factorized(self) -> tuple[str, ...]:
@@ -43,10 +46,11 @@ class Objective(Configurable, abc.ABC):
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        if cls.terms[0] != "loss" or cls.monitor not in cls.terms:
+        terms, monitor = getattr(cls, "terms", ()), getattr(cls, "monitor", None)
+        if terms[:1] != ("loss",) or monitor not in terms:
             raise TypeError(
                 f"{cls.__name__}: terms have to begin with 'loss' and hold the monitor. "
-                f"Received: terms={cls.terms}, monitor={cls.monitor!r}"
+                f"Received: terms={terms}, monitor={monitor!r}"
             )
 
     def check(self, model: "LatentVariableModel") -> None:
@@ -72,7 +76,11 @@ class Objective(Configurable, abc.ABC):
 
     def need_uncoupled(self, model: Any) -> None:
         """Raises `ValueError` where log p(x|z) of an example depends on the z of others in training."""
-        normalization = _batch_normalization(model.decoder)
+        normalization = [
+            layer
+            for layer in model.decoder._flatten_layers()  # those that layers hold, too
+            if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+        ]
         if model.likelihood.couples_examples or normalization:
             what = normalization[0] if normalization else model.likelihood
             raise ValueError(
@@ -98,25 +106,19 @@ class Objective(Configurable, abc.ABC):
         """The terms for one batch, as the data set yields it."""
 
 
-def _batch_normalization(network: keras.Model) -> list[keras.Layer]:
-    """The layers, however deep, that normalise by the batch."""
-    found = []
-    for layer in network.layers:
-        if isinstance(layer, keras.Model):
-            found += _batch_normalization(layer)
-        elif isinstance(layer, keras.layers.BatchNormalization) and layer.trainable:
-            found.append(layer)
-    return found
-
-
 def elbo_terms(
     model: "LatentVariableModel", batch, training: bool
 ) -> tuple[dict[str, tf.Tensor], tfp.distributions.Distribution, tf.Tensor]:
     """Distortion, rate and their sum over one sample of z for each example; and q and z."""
     q, z = model.infer(batch, training=training)
-    distortion = -tf.reduce_mean(model.log_likelihood(batch, z, training=training))
-    rate = tf.reduce_mean(kl_divergence(q, model.prior_over(batch), z))
-    return {"distortion": distortion, "rate": rate, "negative_elbo": distortion + rate}, q, z
+    rates = kl_divergence(q, model.prior_over(batch), z)
+    return mean_terms(-model.log_likelihood(batch, z, training=training), rates), q, z
+
+
+def mean_terms(distortions: tf.Tensor, rates: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Means of the distortions and rates [B] of examples, and their sum."""
+    distortion, rate = tf.reduce_mean(distortions), tf.reduce_mean(rates)
+    return {"distortion": distortion, "rate": rate, "negative_elbo": distortion + rate}
 
 
 def gradient_only(value: tf.Tensor) -> tf.Tensor:

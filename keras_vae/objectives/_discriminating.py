@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -18,6 +18,8 @@ class Discriminating(StatefulPart):
         discriminator: `keras.Model`, z [B, latent_dim] -> logit [B, 1], such as
             `networks.discriminator`.
     """
+
+    looks_at_latents: ClassVar[bool] = True
 
     def __init__(self, discriminator: keras.Model, **kwargs):
         super().__init__(**kwargs)

@@ -3,7 +3,8 @@ from typing import ClassVar
 import tensorflow as tf
 
 from keras_vae._parts import Scheduled, check_positive, name_of, value_object
-from keras_vae.objectives._base import Objective, elbo_terms
+from keras_vae.estimators import kl_divergence
+from keras_vae.objectives._base import Objective, gathered, mean_terms
 
 
 @value_object
@@ -30,6 +31,8 @@ class Capacity(Objective):
         check_positive(name_of(self), or_zero=True, gamma=self.gamma, capacity=self.capacity)
 
     def __call__(self, model, batch, training=False):
-        terms, _, _ = elbo_terms(model, batch, training)
-        distance = tf.abs(terms["rate"] - self.capacity)
+        q, z = model.infer(batch, training=training)
+        rates = kl_divergence(q, model.prior_over(batch), z)
+        terms = mean_terms(-model.log_likelihood(batch, z, training=training), rates)
+        distance = tf.abs(tf.reduce_mean(gathered(rates)) - self.capacity)
         return {"loss": terms["distortion"] + self.gamma * distance, **terms}

@@ -37,6 +37,7 @@ class DIPVAE(Objective):
         "negative_elbo",
     )
     monitor: ClassVar[str] = "negative_elbo"
+    looks_at_latents: ClassVar[bool] = True
 
     def __post_init__(self):
         weights = {"off_diagonal": self.off_diagonal, "diagonal": self.diagonal}

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_vae._parts import Scheduled, check_constant, check_positive, name_of, value_object
 from keras_vae.estimators import kl_by_dimension
-from keras_vae.objectives._base import Objective, elbo_terms
+from keras_vae.objectives._base import Objective, elbo_terms, gathered
 
 
 @value_object
@@ -50,7 +50,7 @@ class ELBO(Objective):
         terms, q, _ = elbo_terms(model, batch, training)
         rate = terms["rate"]
         if self.free_bits:
-            by_dimension = kl_by_dimension(q, model.prior_over(batch))
+            by_dimension = gathered(kl_by_dimension(q, model.prior_over(batch)))
             rate = tf.reduce_sum(tf.maximum(tf.reduce_mean(by_dimension, axis=0), self.free_bits))
         return {"loss": terms["distortion"] + self.beta * rate, **terms}
 

@@ -3,8 +3,8 @@ from typing import ClassVar
 from keras_vae._parts import (
     Schedule,
     Scheduled,
-    check_finite,
     check_known,
+    check_number,
     check_positive,
     name_of,
     value_object,
@@ -39,13 +39,14 @@ class InfoVAE(Objective):
     kernel: str = "imq"
     terms: ClassVar[tuple[str, ...]] = ("loss", "mmd", "distortion", "rate", "negative_elbo")
     monitor: ClassVar[str] = "negative_elbo"
+    looks_at_latents: ClassVar[bool] = True
 
     def __post_init__(self):
         check_positive(name_of(self), or_zero=True, scale=self.scale)
         check_known("kernel", self.kernel, KERNELS)
         if isinstance(self.alpha, Schedule):
             return
-        check_finite(name_of(self), alpha=self.alpha)
+        check_number(name_of(self), alpha=self.alpha)
         if self.alpha > 1 or (not isinstance(self.scale, Schedule) and self.alpha + self.scale < 1):
             raise ValueError(
                 f"{name_of(self)} takes alpha <= 1 and alpha + scale >= 1. Received: alpha={self.alpha}, "

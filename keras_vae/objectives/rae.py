@@ -51,6 +51,7 @@ class RAE(Objective):
     terms: ClassVar[tuple[str, ...]] = ("loss", "distortion", "latent_penalty", "decoder_penalty")
     monitor: ClassVar[str] = "distortion"
     needs_density: ClassVar[bool] = False
+    looks_at_latents: ClassVar[bool] = True
 
     def __post_init__(self):
         check_constant(name_of(self), gradient_penalty=self.gradient_penalty)

@@ -1,7 +1,7 @@
 import keras
 import tensorflow as tf
 
-from keras_vae._parts import check_count, check_positive, check_share, register
+from keras_vae._parts import check_constant, check_count, check_positive, check_share, register
 
 
 @register
@@ -27,6 +27,7 @@ class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, period: int, rising: float = 0.5, high: float = 1.0):
         check_count("Cyclical", period=period)
+        check_constant("Cyclical", rising=rising, high=high)
         check_positive("Cyclical", rising=rising, high=high)
         check_share("Cyclical", rising=rising)
         self.period, self.rising, self.high = period, rising, high

@@ -69,11 +69,13 @@ class VampPrior(Prior):
         event = tuple(encoder.input_shape[1:])
         if pseudo_inputs is not None:
             pseudo_inputs = np.asarray(pseudo_inputs, np.float32)
-            num_components = len(pseudo_inputs) if num_components is None else num_components
+            if num_components is None:
+                num_components = len(pseudo_inputs) if pseudo_inputs.ndim else 1
             if pseudo_inputs.shape != (num_components, *event):
+                size = num_components or "K"
                 raise ValueError(
-                    f"The pseudo-inputs of VampPrior are like the encoder's examples, of shape "
-                    f"({num_components}, {', '.join(map(str, event))}). Received: {pseudo_inputs.shape}"
+                    "The pseudo-inputs of VampPrior are one or more examples as the encoder takes them, of shape "
+                    f"({size}, {', '.join(map(str, event))}). Received: {pseudo_inputs.shape}"
                 )
             if not np.isfinite(pseudo_inputs).all():
                 raise ValueError("The pseudo-inputs of VampPrior hold NaN or infinite values.")
@@ -102,6 +104,12 @@ class VampPrior(Prior):
                 f"equal posterior to both. Received: {name_of(self.posterior)} over {self.encoder.name!r} in the "
                 f"prior, {name_of(model.posterior)} over {model.encoder.name!r} in the model"
             )
+        for layer in model.encoder._flatten_layers():
+            if getattr(layer, "activity_regularizer", None) is not None:
+                raise ValueError(
+                    f"The layer {layer.name!r} of the encoder has an activity regulariser, which VampPrior would "
+                    "apply to pseudo-inputs in place of examples. Regularise the kernel, or choose another prior."
+                )
 
     def distribution(self, batch=None):
         inputs = tf.convert_to_tensor(self.pseudo_inputs)

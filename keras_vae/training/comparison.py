@@ -83,14 +83,20 @@ def _read(run: Run) -> tuple[dict[str, Any], np.ndarray]:
     path, advice = run.path / "evaluation.json", f"Run: keras-vae evaluate {run.path}"
     try:
         record = json.loads(path.read_text())
-        per_example = np.load(run.path / "log_likelihood.npy", allow_pickle=False)
-        mean, _ = record["log_likelihood"], [record[name] for name in (*_ALIKE, "bits_per_dim")]
-        if not np.isclose(per_example.mean(), mean):
-            raise ValueError("it does not belong to log_likelihood.npy")
+        mean, per_example = record["log_likelihood"], None
+        if mean is not None:
+            per_example = np.load(run.path / "log_likelihood.npy", allow_pickle=False)
+            _ = [record[name] for name in (*_ALIKE, "bits_per_dim")]
+            if not np.isclose(per_example.mean(), mean):
+                raise ValueError("it does not belong to log_likelihood.npy")
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{run.path} has not been evaluated yet. {advice}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"{path} is damaged, or of an earlier version: {error}. {advice}"
         ) from error
+    if per_example is None:
+        raise ValueError(
+            f"{run.path} has no log p(x) to be compared by: its posterior is a point and has no density."
+        )
     return record, per_example

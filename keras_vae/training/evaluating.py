@@ -30,15 +30,15 @@ class Evaluation:
     """The importance-sampled likelihood of a split, and the objective's terms on it.
 
     Attributes:
-        estimate: log p(x).
+        estimate: log p(x); None under a posterior without density.
         terms: the objective's terms over the same examples, nats per example.
         active_units: how many latent dimensions depend on them; None for a single example.
-        about: what it is an evaluation of, and how: data, protocol, split, sha256 of the examples, seed.
+        about: what it is an evaluation of, and how: data, protocol, split, number of examples, seed.
         annealed: log p(x) of the first of them by annealed importance sampling, if it was asked for.
         check: how far below the truth that is, on as many examples that the model drew.
     """
 
-    estimate: LogLikelihood
+    estimate: LogLikelihood | None
     terms: dict[str, float]
     active_units: int | None
     about: dict[str, Any]
@@ -48,12 +48,16 @@ class Evaluation:
     def rows(self) -> list[tuple[str, str, str]]:
         """Rows of (what, value, standard error) for a table, in nats per example."""
         estimate, annealed, check = self.estimate, self.annealed, self.check
-        found = [(f"-log p(x), k={estimate.num_samples}", -estimate.mean, estimate.standard_error)]
+        found: list[tuple[str, float, float | None]] = []
+        if estimate is not None:
+            sampled = f"-log p(x), k={estimate.num_samples}"
+            found.append((sampled, -estimate.mean, estimate.standard_error))
         if annealed is not None and check is not None:
             first = annealed.num_examples
-            sampled = float(np.mean(estimate.per_example[:first]))
+            if estimate is not None:
+                of_these = float(np.mean(estimate.per_example[:first]))
+                found.append((f"the same, of the first {first}", -of_these, None))
             found += [
-                (f"the same, of the first {first}", -sampled, None),
                 (f"annealed, of the first {first}", -annealed.mean, annealed.standard_error),
                 (f"gap of {first} drawn examples", check.gap, check.gap_standard_error),
             ]
@@ -65,23 +69,24 @@ class Evaluation:
 
     def __str__(self):
         of = f"{self.about['data']}, {self.about['split']}, protocol {self.about['protocol']}"
-        return f"{of}: {self.estimate}"
+        return f"{of}: {self.estimate or 'no log p(x), since the posterior is a point and has no density'}"
 
     def record(self) -> dict[str, Any]:
-        """What evaluation.json holds; an error that cannot be told is null."""
-        estimate = self.estimate
-        found = {
-            **self.about,
-            "num_examples": estimate.num_examples,
-            "num_samples": estimate.num_samples,
-            "log_likelihood": estimate.mean,
-            "standard_error": _or_none(estimate.standard_error),
-            "monte_carlo_error": _or_none(estimate.monte_carlo_error),
-            "bits_per_dim": estimate.bits_per_dim,
-            "bits_per_dim_standard_error": _or_none(estimate.bits_per_dim_standard_error),
-            "terms": self.terms,
-            "active_units": self.active_units,
-        }
+        """What evaluation.json holds; what cannot be told is null."""
+        estimate, found = self.estimate, {**self.about}
+        if estimate is None:
+            found["log_likelihood"] = None
+        else:
+            found |= {
+                "sha256": estimate.sha256,
+                "num_samples": estimate.num_samples,
+                "log_likelihood": estimate.mean,
+                "standard_error": _or_none(estimate.standard_error),
+                "monte_carlo_error": _or_none(estimate.monte_carlo_error),
+                "bits_per_dim": estimate.bits_per_dim,
+                "bits_per_dim_standard_error": _or_none(estimate.bits_per_dim_standard_error),
+            }
+        found |= {"terms": self.terms, "active_units": self.active_units}
         if self.annealed is not None and self.check is not None:
             found["annealed"] = {
                 **self.annealed.settings,
@@ -96,8 +101,9 @@ class Evaluation:
 
     def write(self, run: Run) -> None:
         """Writes `evaluation.json` and `log_likelihood.npy`, log p(x) of every example, into the run's folder."""
-        with _files.replacing(run.path / "log_likelihood.npy") as new:
-            np.save(new, self.estimate.per_example)
+        if self.estimate is not None:
+            with _files.replacing(run.path / "log_likelihood.npy") as new:
+                np.save(new, self.estimate.per_example)
         _files.write(run.path / "evaluation.json", json.dumps(self.record(), indent=2) + "\n")
 
 
@@ -114,7 +120,7 @@ def evaluate_run(
     seed: int = 0,
     num_temperatures: int | None = None,
 ) -> Evaluation:
-    """Estimates log p(x) of a run's model on a split of its data.
+    """Estimates log p(x) of a run's model on a split of its data, and the objective's terms.
 
     Args:
         run: the run.
@@ -125,7 +131,9 @@ def evaluate_run(
         num_temperatures: of annealed importance sampling, on the first 50 examples; None: without.
     """
     model, x = run.model, examples(run.data, split, limit)
-    estimate = log_likelihood(model, x, num_samples, seed=seed)
+    estimate = None
+    if model.posterior.has_density:
+        estimate = log_likelihood(model, x, num_samples, seed=seed)
     terms = model.evaluate(x, batch_size=500, verbose=0, return_dict=True)
     annealed = check = None
     if num_temperatures is not None:
@@ -146,7 +154,7 @@ def evaluate_run(
             "data": run.config["data"]["name"],
             "protocol": run.config["data"]["protocol"],
             "split": split,
-            "sha256": estimate.sha256,
+            "num_examples": num_rows(x),
             "seed": seed,
         },
         annealed=annealed,

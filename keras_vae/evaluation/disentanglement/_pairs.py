@@ -42,11 +42,12 @@ def beta_vae_score(
         Basic Visual Concepts with a Constrained Variational Framework, ICLR 2017,
         https://openreview.net/forum?id=Sy2fzU9gl
     """
-    sizes = {"num_train": num_train, "num_test": num_test, "batch_size": batch_size}
-    check_count("beta_vae_score", **sizes)
     z, factors = checked(z, factors)
+    check_count("beta_vae_score", batch_size=batch_size)
+    least = factors.shape[1]  # every factor is shared once
+    check_count("beta_vae_score", least, num_train=num_train, num_test=num_test)
     z = z[:, alive(z)]
-    draws = np.random.default_rng(seed)
+    draws = np.random.default_rng(seed % 2**64)
 
     def points(rows: np.ndarray, factor: int) -> np.ndarray:
         partners = _sharing(factors[:, factor], rows, draws)
@@ -101,14 +102,15 @@ def factor_vae_score(
         Kim and Mnih, Disentangling by Factorising, 2018, arXiv:1802.05983, section 4 (L = 100 and 800
         votes there; the defaults are those of Locatello et al., 2018, arXiv:1811.12359).
     """
-    check_count("factor_vae_score", num_train=num_train, num_test=num_test)
-    check_count("factor_vae_score", least=2, batch_size=batch_size)
     z, factors = checked(z, factors)
+    check_count("factor_vae_score", least=2, batch_size=batch_size)
+    least = factors.shape[1]  # every factor is shared once
+    check_count("factor_vae_score", least, num_train=num_train, num_test=num_test)
     z = z[:, alive(z)]
     if not z.shape[1]:
         return 1.0 / factors.shape[1]
     z = z / z.std(axis=0)
-    draws = np.random.default_rng(seed)
+    draws = np.random.default_rng(seed % 2**64)
 
     def votes(number: int) -> np.ndarray:
         """How often the factor shared was f while dimension d varied least, [D, F]."""

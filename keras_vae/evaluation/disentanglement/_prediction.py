@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import StandardScaler, scale
 from sklearn.tree import DecisionTreeClassifier
 
 from keras_vae._parts import check_count
@@ -52,13 +52,14 @@ def sap(z, factors, *, seed: int = 0) -> float:
         R^2 for ordered ones).
     """
     z, factors = checked(z, factors)
+    z = scale(z)  # trees see no differences below 1e-7
     gaps = []
     for values, train, test in _halves(factors, seed):
         accuracies = []
         for dimension in range(z.shape[1]):
             one = z[:, [dimension]]
             thresholds = DecisionTreeClassifier(
-                max_leaf_nodes=values.max() + 1, class_weight="balanced", random_state=seed
+                max_leaf_nodes=values.max() + 1, class_weight="balanced", random_state=seed % 2**32
             )
             guessed = thresholds.fit(one[train], values[train]).predict(one[test])
             accuracies.append(balanced_accuracy_score(values[test], guessed))
@@ -127,9 +128,10 @@ def dci(z, factors, *, num_trees: int = 20, seed: int = 0) -> DCI:
     """
     check_count("dci", num_trees=num_trees)
     z, factors = checked(z, factors)
+    z = scale(z)  # trees see no differences below 1e-7
     importances, accuracies = [], []
     for values, train, test in _halves(factors, seed):
-        forest = RandomForestClassifier(num_trees, max_features=_ALL, random_state=seed)
+        forest = RandomForestClassifier(num_trees, max_features=_ALL, random_state=seed % 2**32)
         forest.fit(z[train], values[train])
         importances.append(forest.feature_importances_)
         accuracies.append(forest.score(z[test], values[test]))
@@ -177,7 +179,9 @@ def _halves(factors: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.nda
     """Every factor's values [N], and rows to fit on and to test on, with each value in both."""
     for values in factors.T:
         rows = np.arange(len(values))
-        train, test = train_test_split(rows, test_size=0.5, stratify=values, random_state=seed)
+        train, test = train_test_split(
+            rows, test_size=0.5, stratify=values, random_state=seed % 2**32
+        )
         yield values, np.asarray(train), np.asarray(test)
 
 
