@@ -140,10 +140,10 @@ def row(name: str, seed: int, given) -> dict[str, Any]:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """Means over seeds beside the published numbers."""
+    """Means over seeds, with the lowest and the highest, beside the published numbers."""
     lines = [
-        "| method | MIG | published | FactorVAE score | published | -ELBO | updates | minutes on 2 cores |",
-        "|---|---|---|---|---|---|---|---|",
+        "| method | seeds | MIG | published | FactorVAE score | published | -ELBO | updates | minutes on 2 cores |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name in METHODS:
         own = [row for row in rows if row["method"] == name]
@@ -156,11 +156,17 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         }
         mig, votes = PUBLISHED.get(name, (None, None))
         lines.append(
-            f"| {name} | {mean['mig']:.2f} | {'' if mig is None else f'{mig:.2f}'} | "
-            f"{mean['factor_vae']:.1%} | {'' if votes is None else f'{votes:.1%}'} | "
+            f"| {name} | {len(own)} | {_over_seeds(own, 'mig', '.2f')} | {'' if mig is None else f'{mig:.2f}'} | "
+            f"{_over_seeds(own, 'factor_vae', '.1%')} | {'' if votes is None else f'{votes:.1%}'} | "
             f"{mean['negative_elbo']:.1f} | {mean['updates']:,.0f} | {mean['processor_minutes'] / 2:.1f} |"
         )
     return "\n".join(lines)
+
+
+def _over_seeds(rows: list[dict[str, Any]], score: str, form: str) -> str:
+    values = [row[score] for row in rows]
+    mean = f"{np.mean(values):{form}}"
+    return mean if len(rows) == 1 else f"{mean} ({min(values):{form}} to {max(values):{form}})"
 
 
 def draw(name: str, folder: Path, given) -> None:

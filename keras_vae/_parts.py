@@ -72,10 +72,13 @@ def at_step(part: T, step: tf.Tensor | int) -> T:
     """Returns `part` with every Keras schedule among its fields replaced by its value at `step`; of a
     schedule itself, its value.
 
-    Layers pass through unchanged; nested value objects are resolved too.
+    Layers pass through unchanged; value objects within, and tuples of them, are resolved too.
     """
     if isinstance(part, Schedule):
         return part(step)
+    if isinstance(part, tuple):
+        now = tuple(at_step(each, step) for each in part)
+        return part if all(a is b for a, b in zip(now, part, strict=True)) else now  # pyright: ignore[reportReturnType]
     if not dataclasses.is_dataclass(part) or isinstance(part, type):
         return part
     resolved = {}

@@ -185,7 +185,10 @@ def fit_prior_command(
     run: RunArgument,
     output: Annotated[Path, typer.Option(help="The run folder to make.")],
     prior: Annotated[
-        str, typer.Option(help="mixture, flow or two-stage (a second VAE, on z).")
+        str,
+        typer.Option(
+            help="mixture, flow or two-stage (a second VAE, on z: its density has only a bound)."
+        ),
     ] = "mixture",
     num_components: Annotated[
         int | None, typer.Option(min=1, help="Components of the mixture; 10 by default.")

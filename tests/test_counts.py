@@ -91,6 +91,40 @@ def test_a_mask_hides_counts_and_extremes_have_gradients(likelihood):
             assert np.isfinite(tape.gradient(log_prob, params)).all()
 
 
+@pytest.mark.parametrize("mean", [1e-5, 1e-2, 1.0, 1e3, 1e5, 1e6])
+@pytest.mark.parametrize("r", [None, 0.01, 2.0, 1e4])
+def test_counts_of_any_size_against_scipy(mean, r):
+    """None of terms like x log x, 1e7 here, is left to cancel in float32."""
+    mean = float(np.float32(mean))
+    if r is None:
+        likelihood, params, reference = Poisson(data_mean=mean), [[0.0]], stats.poisson(mean)
+    else:
+        likelihood, params = NegativeBinomial(data_mean=mean), [[0.0, np.log(r)]]
+        r = float(np.exp(np.float64(np.float32(np.log(r)))))
+        reference = stats.nbinom(r, r / (r + mean))
+    drawn = reference.rvs(30, random_state=0)
+    x = np.unique([*drawn, 0, 1, 2, 15, 16, 17, np.floor(2 * mean)]).astype(np.float32)
+    found = likelihood.log_prob_by_element(np.repeat(params, len(x), 0), x[:, np.newaxis])
+    expected = reference.logpmf(x.astype(np.float64))
+    # The logs of mean and r themselves are known to some 1e-6.
+    np.testing.assert_allclose(found[:, 0], expected, rtol=2e-5, atol=0.01)
+    usual = np.abs(expected) < 30
+    np.testing.assert_allclose(found[:, 0][usual], expected[usual], rtol=1e-4, atol=5e-3)
+
+
+@pytest.mark.parametrize("family", [Poisson, NegativeBinomial])
+def test_fields_by_channel_have_as_many_numbers_as_the_data_have_channels(family):
+    for fields in ({"data_mean": (1.0, 2.0)}, {"log_mean": (1.0,)}, {"log_stddev": (1.0, 2.0)}):
+        likelihood = family(**fields)
+        message = f'"{next(iter(fields))}" of {family.__name__}.*each of the 3 channels'
+        for wrapped in (likelihood, ZeroInflated(likelihood=likelihood)):
+            with pytest.raises(ValueError, match=message):
+                VAE(*networks.mlp(3, 2, hidden=4, likelihood=wrapped), likelihood=wrapped)
+    inflated = ZeroInflated(likelihood=Poisson())
+    with pytest.raises(ValueError, match=r"Use Poisson\(event_rank=3"):
+        VAE(*networks.mlp((4, 4, 1), 2, hidden=4, likelihood=inflated), likelihood=inflated)
+
+
 def test_gamma_functions_against_scipy():
     x = np.concatenate([np.linspace(0.3, 5, 100), np.geomspace(1e-6, 1e5, 100)]).astype(np.float32)
     exact = special.gammaln(x.astype(np.float64))

@@ -102,6 +102,36 @@ def test_missing_values_change_no_prediction_and_no_gradient():
     assert np.isfinite(terms["loss"])
 
 
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        (
+            {"likelihood": Normal(data_mean=(1.0, 2.0)), "indices": (0, 1, 2)},
+            "each of the 3 channels",
+        ),
+        ({"likelihood": Normal(), "indices": ()}, "block of Normal has no indices"),
+    ],
+)
+def test_blocks_of_another_size_are_refused(block, said):
+    with pytest.raises(ValueError, match=said):
+        Block(**block)
+
+
+def test_schedules_in_blocks_are_read():
+    schedule = keras.optimizers.schedules.PolynomialDecay(1.0, 10, 0.1)
+    mixed, plain = (
+        Mixed(blocks=[Block(likelihood=Normal(scale=scale), indices=(0, 1))])
+        for scale in (schedule, 0.1)
+    )
+    model = VAE(*networks.table(mixed, 2, hidden=3), likelihood=mixed)
+    model.step.assign(10)
+    params, x = np.ones([4, 2], np.float32), np.zeros([4, 2], np.float32)
+    found = model.now(model.likelihood).log_prob(params, x)
+    np.testing.assert_allclose(found, plain.log_prob(params, x), rtol=1e-6)
+    model.compile("sgd")
+    model.fit(x, epochs=1, verbose=0)
+
+
 def test_a_mixed_likelihood_survives_its_config():
     columns = (
         Column(name="a"),

@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -70,6 +71,20 @@ def test_probabilities_of_all_levels_sum_to_one(loc, raw):
     assert mean == pytest.approx(probabilities @ LEVELS[:, 0], abs=0.5)
     if raw > -10:
         assert mean == pytest.approx(probabilities @ LEVELS[:, 0], abs=0.01)
+
+
+def test_encoders_see_pixels_of_255_levels_as_shares():
+    """The same model of the same pictures, as they are and divided by 255."""
+    x = RNG.integers(0, 256, (6, 4, 4, 1)).astype(np.float32)
+    codes = []
+    for maximum in (1.0, 255.0):
+        likelihood = DiscretizedLogistic(maximum=maximum, event_rank=3)
+        for make, options in ((networks.mlp, {"hidden": 5}), (networks.conv, {"filters": 2})):
+            keras.utils.set_random_seed(0)
+            nets = make((4, 4, 1), 2, likelihood=likelihood, **options)
+            codes.append(VAE(*nets, likelihood=likelihood).embed(x * np.float32(maximum / 255)))
+    np.testing.assert_allclose(codes[2], codes[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(codes[3], codes[1], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("num_components", [1, 7])

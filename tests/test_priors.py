@@ -10,7 +10,16 @@ from oracles import LinearGaussian
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
-from keras_vae import VAE, aggregate, evaluation, likelihoods, load_model, networks, priors
+from keras_vae import (
+    VAE,
+    aggregate,
+    evaluation,
+    likelihoods,
+    load_model,
+    networks,
+    objectives,
+    priors,
+)
 from keras_vae._parts import soft_clip
 from keras_vae.export import endpoints, load, tflite
 from keras_vae.export.tflite import custom_ops
@@ -279,6 +288,52 @@ def test_a_two_stage_prior_is_its_vaes_marginal():
     expected = oracle.W @ oracle.W.T + oracle.noise**2 * np.eye(3)
     np.testing.assert_allclose(covariance, expected, atol=0.15)
     assert prior.trainable_variables == []
+
+
+def test_a_second_stage_ends_at_the_step_it_was_fitted_to():
+    """Schedules are those of the end, and no generator of the caller's is seeded."""
+    normal = likelihoods.Normal()
+    first = VAE(*networks.mlp(6, 2, hidden=4, likelihood=normal), likelihood=normal)
+    x = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
+    falling = likelihoods.Normal(scale=keras.optimizers.schedules.PolynomialDecay(1.0, 5, 0.05))
+    second = VAE(*networks.mlp(2, 2, hidden=4, likelihood=falling), likelihood=falling)
+    options = {"epochs": 6, "batch_size": 12, "progress": False}
+    fitted = aggregate.fit_two_stage(first, x, second, **options).vae
+    assert int(fitted.step.numpy()) == int(second.step.numpy()) > 0
+    drawn = []
+    for seed in (1, 2):
+        np.random.seed(seed)
+        aggregate.fit_two_stage(first, x, epochs=1, progress=False, seed=0)
+        drawn.append(np.random.rand())
+    assert drawn[0] != drawn[1]
+
+
+def test_a_vamp_prior_is_frozen_without_its_encoder():
+    encoder, decoder = networks.mlp(6, 3, hidden=4)
+    prior = priors.VampPrior(encoder, num_components=4)
+    model = VAE(encoder, decoder, likelihood=likelihoods.Bernoulli(), prior=prior)
+    prior.trainable = False
+    assert not any(weight is prior.pseudo_inputs for weight in model.trainable_variables)
+    assert len(model.encoder.trainable_variables) == 4
+    prior.trainable = True
+    assert any(weight is prior.pseudo_inputs for weight in model.trainable_variables)
+    prior.trainable = False
+    with pytest.raises(ValueError, match=r"AdversarialAutoencoder .* VampPrior moves with the enc"):
+        model.replace(objective=objectives.AdversarialAutoencoder(networks.discriminator(3)))
+
+
+@pytest.mark.parametrize("prior", [None, "vamp", priors.StandardNormal])
+@pytest.mark.parametrize("objective", [objectives.ELBO(), objectives.BetaTC(num_examples=9)])
+def test_what_is_no_prior_takes_no_prior_s_place(prior, objective):
+    with pytest.raises(TypeError, match="with_prior takes an instance of Prior"):
+        vae(objective=objective).with_prior(prior)
+
+
+def test_one_latent_dimension_has_no_flow():
+    normal = likelihoods.Normal()
+    model = VAE(*networks.mlp(6, 1, hidden=4, likelihood=normal), likelihood=normal)
+    with pytest.raises(ValueError, match=r"there is one\. Use fit_mixture"):
+        aggregate.fit_flow(model, np.zeros([9, 6], np.float32))
 
 
 def test_a_two_stage_prior_with_a_wrong_posterior_is_a_bound_and_a_function_of_z():

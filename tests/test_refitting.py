@@ -66,6 +66,7 @@ def test_a_fitted_prior_takes_the_place_of_the_trained_one(run, cli, tmp_path, m
     report = (made.path / "report.md").read_text()
     for model in (run.model, expected):
         assert f"| {bound(model, seen).negative_elbo.mean():.2f} |" in report
+    assert ("upper bounds" in report) == (kind == "two-stage")
 
 
 @pytest.fixture(scope="module")

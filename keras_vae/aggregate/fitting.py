@@ -99,6 +99,10 @@ def fit_flow(
     _check(learning_rate, seed)
     aggregate = Aggregate.of(vae, x)
     latent_dim = aggregate.latent_dim
+    if flow is None and latent_dim < 2:
+        raise ValueError(
+            "RealNVP moves some latent dimensions by others, and there is one. Use fit_mixture or fit_two_stage."
+        )
     flow = flow or RealNVP(latent_dim, seed=seed)
     if flow.latent_dim != latent_dim:
         raise ValueError(
@@ -181,6 +185,7 @@ def fit_two_stage(
         return model.evaluate(z, verbose=0, return_dict=True)[model.objective.monitor]  # pyright: ignore[reportArgumentType]
 
     _fit(train, loss, model, aggregate, epochs, batch_size, patience, seed, progress)
+    prior.vae.step.assign(model.step)  # the best epoch's: what schedules were then
     prior.trainable = False
     return prior
 
@@ -191,7 +196,6 @@ def _check(learning_rate: float, seed: int) -> None:
 
 
 def _second_stage(z: np.ndarray, seed: int) -> VAE:
-    keras.utils.set_random_seed(seed % 2**32)
     latent_dim = z.shape[1]
     normal = likelihoods.Normal(
         data_mean=z.mean(axis=0), data_stddev=np.maximum(z.std(axis=0), 1e-6)
@@ -199,9 +203,14 @@ def _second_stage(z: np.ndarray, seed: int) -> VAE:
     columns = likelihoods.Mixed(
         blocks=(likelihoods.Block(likelihood=normal, indices=tuple(range(latent_dim))),)
     )
-    return VAE(
+    model = VAE(
         *networks.table(columns, latent_dim, hidden=(256, 256)), likelihood=columns, seed=seed
     )
+    kernels = [weight for weight in model.trainable_variables if weight.name == "kernel"]
+    words = np.random.SeedSequence(seed).generate_state(len(kernels))
+    for kernel, word in zip(kernels, words, strict=True):
+        kernel.assign(keras.initializers.GlorotUniform(seed=int(word))(kernel.shape))
+    return model
 
 
 def _fit(

@@ -8,7 +8,7 @@ Log-probabilities are summed over the event, in nats and float32.
 
 import abc
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -17,13 +17,6 @@ import tensorflow_probability as tfp
 from keras_vae._parts import check_count, name_of
 
 tfd = tfp.distributions
-
-
-def per_channel(part: Any, *names: str) -> None:
-    """Makes fields that are a number, or one per channel, Python's own: a float, or a tuple."""
-    for name in names:
-        value: Any = np.asarray(getattr(part, name), np.float64).tolist()
-        object.__setattr__(part, name, tuple(value) if isinstance(value, list) else value)
 
 
 class Likelihood(abc.ABC):
@@ -40,14 +33,29 @@ class Likelihood(abc.ABC):
         couples_examples: whether log p(x|z) of an example depends on the z of others in training.
         alphabet: the values that an element of x may have, where they are finitely many: what makes
             log-probabilities code lengths (`compression`).
+        by_channel: names of fields that are a number, or a tuple of one per channel.
         visible_within: parameters beyond plus or minus this number are shown, in eight bits, as at
             it; None if there is no such number.
     """
 
     event_rank: int
+    by_channel: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self):
         check_count(name_of(self), event_rank=self.event_rank)
+        for name in self.by_channel:  # Python's own: a float, or a tuple
+            value: Any = np.asarray(getattr(self, name), np.float64).tolist()
+            object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
+
+    def check_channels(self, channels: int) -> None:
+        """Raises `ValueError` where fields with a number per channel have another number of them."""
+        for name in self.by_channel:
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) != channels:
+                raise ValueError(
+                    f'Invalid value received for argument "{name}" of {name_of(self)}. Expected a number, or one for '
+                    f"each of the {channels} channels of the data. Received: {value}"
+                )
 
     @property
     def support(self) -> str:

@@ -46,6 +46,29 @@ def log_gamma(x: tf.Tensor) -> tf.Tensor:
     return stirling - tf.math.log(x * (x + 1.0) * (x + 2.0))
 
 
+def stirling_error(x: tf.Tensor) -> tf.Tensor:
+    """Log gamma(x + 1) - (x + 1/2) log x + x - log(2 pi) / 2, for x > 0."""
+    small, large = tf.minimum(x, 16.0), tf.maximum(x, 16.0)
+    by_gamma = log_gamma(small + 1.0) - (small + 0.5) * tf.math.log(small) + small
+    return tf.where(x < 16.0, by_gamma - 0.5 * math.log(2 * math.pi), _series(large))
+
+
+def deviance(difference: tf.Tensor, log_ratio: tf.Tensor) -> tf.Tensor:
+    """D = u - 1 - log u >= 0 of u > 0, to all digits near u = 1.
+
+    Args:
+        difference: u - 1.
+        log_ratio: log u.
+    """
+    small = tf.clip_by_value(difference, -0.5, 0.5)
+    ratio = small / (2.0 + small)  # log u = 2 atanh(ratio), at most 1/3
+    square, series = ratio * ratio, tf.zeros_like(ratio)
+    for power in range(13, 1, -2):
+        series = 1.0 / power + square * series
+    near = ratio * (small - 2.0 * square * series)
+    return tf.where(tf.abs(difference) < 0.5, near, difference - log_ratio)
+
+
 def log_rising(base: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
     """Log gamma(base + x) - log gamma(base) for base > 0 and x >= 0, without their cancellation."""
     y = base + _SHIFT

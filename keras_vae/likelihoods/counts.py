@@ -1,6 +1,11 @@
-"""Families over counts: 0, 1, 2, ..."""
+"""Families over counts: 0, 1, 2, ...
 
-from typing import Any
+Their log-probabilities are sums of deviances (Loader, Fast and Accurate Computation of Binomial
+Probabilities, 2000), which are small where terms like x log x would cancel.
+"""
+
+import math
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
@@ -14,10 +19,12 @@ from keras_vae._parts import (
     soft_clip,
     value_object,
 )
-from keras_vae.likelihoods._base import Likelihood, per_channel
-from keras_vae.likelihoods._stable import log1p, log_add_exp, log_gamma, log_rising, softplus
+from keras_vae.likelihoods._base import Likelihood
+from keras_vae.likelihoods._stable import deviance, log1p, log_add_exp, softplus, stirling_error
 
 tfd = tfp.distributions
+
+_TWO_PI = 2.0 * math.pi
 
 
 class _Counts(Likelihood, Configurable):
@@ -26,13 +33,15 @@ class _Counts(Likelihood, Configurable):
     data_mean: float | tuple[float, ...]
     log_mean: float | tuple[float, ...]
     log_stddev: float | tuple[float, ...]
+    by_channel: ClassVar[tuple[str, ...]] = ("data_mean", "log_mean", "log_stddev")
 
     def __post_init__(self):
         super().__post_init__()
-        per_channel(self, "data_mean", "log_mean", "log_stddev")
         check_finite(name_of(self), log_mean=self.log_mean)
-        for mean, stddev in np.broadcast(self.data_mean, self.log_stddev):
-            check_positive(name_of(self), data_mean=float(mean), log_stddev=float(stddev))
+        for mean in np.ravel(self.data_mean):
+            check_positive(name_of(self), data_mean=float(mean))
+        for stddev in np.ravel(self.log_stddev):
+            check_positive(name_of(self), log_stddev=float(stddev))
 
     @property
     def support(self):
@@ -90,7 +99,12 @@ class Poisson(_Counts):
 
     def _log_prob_by_element(self, params, x):
         log_rate = self._log_of_mean(params)
-        return x * log_rate - tf.exp(log_rate) - log_gamma(x + 1.0)
+        rate, positive = tf.exp(log_rate), tf.maximum(x, 1.0)
+        apart = deviance((rate - positive) / positive, log_rate - tf.math.log(positive))
+        log_prob = (
+            -positive * apart - stirling_error(positive) - 0.5 * tf.math.log(_TWO_PI * positive)
+        )
+        return tf.where(x == 0.0, -rate, log_prob)
 
     def location(self, params):
         return tf.exp(self._log_of_mean(tf.cast(params, tf.float32)))
@@ -148,10 +162,17 @@ class NegativeBinomial(_Counts):
 
     def _log_prob_by_element(self, params, x):
         log_mean, log_r = self._logs(params)
-        r, odds = tf.exp(log_r), log_mean - log_r
-        failures = -r * log1p(tf.exp(odds))  # of (r / (r + mean))^r
-        successes = -x * log1p(tf.exp(-odds))
-        return log_rising(r, x) - log_gamma(x + 1.0) + failures + successes
+        mean, r, positive = tf.exp(log_mean), tf.exp(log_r), tf.maximum(x, 1.0)
+        total, log_x = positive + r, tf.math.log(positive)
+        log_ratio = tf.math.log(total) - tf.math.log(r + mean)
+        of_r = deviance((positive - mean) / (r + mean), log_ratio)
+        of_x = deviance(
+            (mean - positive) / positive * (r / (r + mean)), log_mean - log_x + log_ratio
+        )
+        errors = stirling_error(total) - stirling_error(r) - stirling_error(positive)
+        sizes = 0.5 * (log_r - tf.math.log(total) - log_x - math.log(_TWO_PI))
+        log_prob = errors + sizes - r * of_r - positive * of_x
+        return tf.where(x == 0.0, -r * log1p(mean / r), log_prob)
 
     def location(self, params):
         return tf.exp(self._logs(params)[0])
@@ -199,6 +220,9 @@ class ZeroInflated(Likelihood, Configurable):
                 f"{self.likelihood!r}"
             )
         object.__setattr__(self, "event_rank", self.likelihood.event_rank)
+
+    def check_channels(self, channels):
+        self.likelihood.check_channels(channels)
 
     @property
     def support(self):

@@ -21,7 +21,7 @@ from keras_vae._parts import (
     scale_of,
     value_object,
 )
-from keras_vae.likelihoods._base import Likelihood, per_channel
+from keras_vae.likelihoods._base import Likelihood
 
 tfd = tfp.distributions
 
@@ -35,12 +35,12 @@ class _LocationScale(Likelihood, Configurable):
     data_mean: float | tuple[float, ...]
     data_stddev: float | tuple[float, ...]
     family: ClassVar[type[tfd.Distribution]]
+    by_channel: ClassVar[tuple[str, ...]] = ("data_mean", "data_stddev")
 
     def __post_init__(self):
         super().__post_init__()
         if self.scale is not None:
             check_positive(name_of(self), scale=self.scale)
-        per_channel(self, "data_mean", "data_stddev")
         check_finite(name_of(self), data_mean=self.data_mean)
         for stddev in np.ravel(self.data_stddev):
             check_positive(name_of(self), data_stddev=float(stddev))

@@ -61,6 +61,11 @@ class Block(Configurable):
             raise ValueError(
                 f"A block takes a likelihood of vectors that has no weights. Received: {self.likelihood!r}"
             )
+        if not self.indices:
+            raise ValueError(
+                f"The block of {name_of(self.likelihood)} has no indices. Expected one or more."
+            )
+        self.likelihood.check_channels(len(self.indices))
 
     @property
     def params_size(self) -> int:

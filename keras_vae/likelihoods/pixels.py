@@ -78,6 +78,9 @@ class DiscretizedLogistic(Likelihood, Configurable):
     def alphabet(self):
         return tuple((np.arange(self.num_levels) * self.maximum / (self.num_levels - 1)).tolist())
 
+    def features(self, x):
+        return x / self.maximum
+
     def params_size(self, channels):
         return (2 if self.num_components == 1 else 3 * self.num_components) * channels
 

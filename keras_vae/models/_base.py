@@ -24,6 +24,7 @@ from keras_vae.models._batches import (
     x_of,
 )
 from keras_vae.objectives import ELBO
+from keras_vae.priors import Prior
 from keras_vae.sampling import Sampling
 
 tfd = tfp.distributions
@@ -327,6 +328,11 @@ class LatentVariableModel(keras.Model, abc.ABC):
         prior. An objective that takes a prior by dimensions gives its place to `ELBO` for one that is
         no product over them.
         """
+        if not isinstance(prior, Prior):
+            raise TypeError(
+                "with_prior takes an instance of Prior, such as aggregate.fit_mixture gives. Received: "
+                f"{prior!r}"
+            )
         if "prior" in self.objective.needs_factorized and not prior.factorized:
             return self.replace(prior=prior, objective=ELBO())
         return self.replace(prior=prior)

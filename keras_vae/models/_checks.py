@@ -83,10 +83,12 @@ def check_parts(vae: "VAE", latent_size: int) -> None:
         )
     event = vae.event_shape
     if likelihood.event_rank != len(event):
+        inner = getattr(likelihood, "likelihood", likelihood)  # of which it has its event_rank
         raise ValueError(
             f"The likelihood {name_of(likelihood)} has event_rank={likelihood.event_rank} and the encoder "
-            f"takes examples of shape {event}. Use {name_of(likelihood)}(event_rank={len(event)}, ...)."
+            f"takes examples of shape {event}. Use {name_of(inner)}(event_rank={len(event)}, ...)."
         )
+    likelihood.check_channels(event[-1])
     expected = (*event[:-1], likelihood.params_size(event[-1]))
     if vae.decoder.output_shape[1:] != expected:
         raise ValueError(

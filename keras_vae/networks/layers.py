@@ -73,8 +73,11 @@ class Features(keras.layers.Layer):
 
 
 def seen(x, likelihood: likelihoods.Likelihood):
-    """What an encoder of images sees: of counts, which have no highest value, their logarithms."""
-    return Features(likelihood)(x) if isinstance(likelihood, _COUNTS) else x
+    """What an encoder of images sees: of counts, which have no highest value, their logarithms; of levels
+    up to 255, their shares of it.
+    """
+    pixels = isinstance(likelihood, likelihoods.DiscretizedLogistic) and likelihood.maximum != 1.0
+    return Features(likelihood)(x) if pixels or isinstance(likelihood, _COUNTS) else x
 
 
 def labels_of(network: keras.Model) -> dict[str, int]:

@@ -67,11 +67,13 @@ class Objective(Configurable, abc.ABC):
                 )
 
     def need_fixed_prior(self, model: Any) -> None:
-        """Raises `ValueError` where the prior has weights to train, of which the loss knows nothing."""
-        if model.prior.trainable_variables:
+        """Raises `ValueError` where the prior changes in training, of which the loss knows nothing."""
+        shares_encoder = model.encoder in model.prior._flatten_layers()
+        if model.prior.trainable_variables or shares_encoder:
+            what = "moves with the encoder" if shares_encoder else "has weights that learn"
             raise ValueError(
-                f"{name_of(self)} trains no prior, and {name_of(model.prior)} has weights that learn. Use "
-                "StandardNormal, or a prior that was fitted before and frozen: prior.trainable = False."
+                f"{name_of(self)} trains no prior, and {name_of(model.prior)} {what}. Use StandardNormal, or a prior "
+                "of its own that was fitted before and frozen: prior.trainable = False."
             )
 
     def need_uncoupled(self, model: Any) -> None:

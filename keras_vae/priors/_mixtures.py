@@ -47,7 +47,6 @@ def normal_mixture_log_prob(
 
 @tf.custom_gradient
 def _log_prob(z, log_weights, loc, scale):
-    precision = scale**-2.0
     constant = log_weights - tf.reduce_sum(
         tf.math.log(scale) + 0.5 * math.log(2.0 * math.pi), axis=-1
     )
@@ -57,6 +56,12 @@ def _log_prob(z, log_weights, loc, scale):
 
     def gradient(upstream):
         shares = upstream[:, tf.newaxis] * tf.exp(by_component - total[:, tf.newaxis])  # [B, K]
+        # Sums of moments about 0 cancel where scales are small: in float64 there are digits to spare.
+        wide = [tf.cast(each, tf.float64) for each in (shares, z, loc, scale)]
+        return tuple(tf.cast(each, z.dtype) for each in moments(*wide))
+
+    def moments(shares, z, loc, scale):
+        precision = scale**-2.0
         of_z = tf.matmul(shares, loc * precision) - z * tf.matmul(shares, precision)
         count = tf.reduce_sum(shares, axis=0)
         first = tf.matmul(shares, z, transpose_a=True)

@@ -21,9 +21,10 @@ class TwoStage(Prior):
 
         log p(z) >= log 1/K sum_k p(z|u_k) p(u_k) / q(u_k|z),    u_k ~ q(u|z), in expectation,
 
-    with the same noise at every call, so that it is a function of z; rates and likelihoods under
-    this prior are bounds by that much. Its weights stay as they are: `aggregate.fit_two_stage` trains
-    them.
+    with noise that each row of a batch has of its own, the same at every call: a smooth function of z in
+    its place, whose errors cancel in a mean over rows. The same z has another estimate in another row.
+    Rates and likelihoods under this prior are bounds by that much. Its weights stay as they are:
+    `aggregate.fit_two_stage` trains them.
 
     Args:
         vae: a `VAE` of z, without conditions and with the likelihood `Normal`, or a `Mixed` of it.

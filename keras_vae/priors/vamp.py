@@ -17,7 +17,8 @@ class VampPrior(Prior):
 
     The prior is a mixture of where the encoder puts examples, so it bends towards the aggregate
     posterior as that moves; what a standard normal costs in rate, it saves. The encoder is the
-    model's own: hand the same object to both.
+    model's own: hand the same object to both. `trainable = False` holds the pseudo-inputs, and not the
+    encoder. Columns of categories have no slope to learn by: pseudo-inputs keep those they start with.
 
     Args:
         encoder: the model's encoder, with x as its only input.
@@ -92,6 +93,16 @@ class VampPrior(Prior):
         self.pseudo_inputs = self.add_weight(
             shape=(num_components, *event), initializer=start, name="pseudo_inputs"
         )
+
+    @property
+    def trainable(self):
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value):
+        # Keras's own would freeze the encoder with it, which is the model's.
+        self._trainable = bool(value)
+        self.pseudo_inputs.trainable = bool(value)
 
     @property
     def noise_size(self):

@@ -50,7 +50,8 @@ class Evaluation:
         estimate, annealed, check = self.estimate, self.annealed, self.check
         found: list[tuple[str, float, float | None]] = []
         if estimate is not None:
-            sampled = f"-log p(x), k={estimate.num_samples}"
+            at_most = "" if estimate.is_exact else " at most"
+            sampled = f"-log p(x){at_most}, k={estimate.num_samples}"
             found.append((sampled, -estimate.mean, estimate.standard_error))
         if annealed is not None and check is not None:
             first = annealed.num_examples

@@ -89,6 +89,11 @@ def _write_report(folder: Path, run: Run, models: dict[str, EncoderDecoder], how
             f"Nats per example, mean over {len(next(iter(bounds.values())).rate):,} validation examples.",
             reports.table(["prior", "-ELBO", "distortion", "rate"], rows),
         ]
+        if not all(model.prior.is_exact for model in models.values()):
+            sections.append(
+                "The density of a two-stage prior is known by a lower bound alone, so its rate and its -ELBO are "
+                "upper bounds of what they would be."
+            )
     if pictures.is_image(splits.shape):
         few = examples(splits, "validation", 64)
         for (name, model), file in zip(
