@@ -155,6 +155,9 @@ def test_features_of_another_run_are_taken(whole, run, tmp_path):
     keras.Sequential([keras.Input((5,)), keras.layers.Dense(2)]).save(tmp_path / "other.keras")
     with pytest.raises(ValueError, match="a Sequential from"):
         feature_space(Run(run), "test", tmp_path / "other.keras")
+    (tmp_path / "x.npy").write_bytes(b"no network")
+    with pytest.raises(ValueError, match=r"x\.npy cannot be loaded"):
+        feature_space(Run(run), "test", tmp_path / "x.npy")
 
 
 def test_runs_are_ranked_by_paired_differences(whole, run, cli, tmp_path):

@@ -127,7 +127,8 @@ def test_the_job_for_kubernetes_outlives_the_worker_that_writes(images, alone, t
         time.sleep(0.1)
     for process in job.processes:
         process.kill()  # as the operator does when worker 0 has succeeded
-    assert job.processes[0].wait() == 0, job.log.read_text()[-3000:]
+        process.wait()
+    assert job.processes[0].returncode == 0, job.log.read_text()[-3000:]
     assert '"event": "resumed"' in job.log.read_text()
     assert_alike(Run(output), alone)
 

@@ -3,13 +3,12 @@
 import os
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_vae._parts import name_of
 from keras_vae.evaluation import FeatureSpace, SampleQuality, sample_quality, train_features
-from keras_vae.models import VAE, num_rows, x_of
+from keras_vae.models import VAE, load_model, num_rows, x_of
 from keras_vae.noise import as_seed, normals, threefry
 from keras_vae.training import Run
 from keras_vae.training.results import examples
@@ -49,7 +48,7 @@ def feature_space(
     """
     if file is None:
         return train_features(*_labelled(run, "train"), _labelled(run, split), seed=seed)
-    network: Any = keras.saving.load_model(file)
+    network: Any = load_model(file)
     shapes = getattr(network, "input_shape", ()), getattr(network, "output_shape", ())
     if shapes[0] != (None, *run.data.shape) or len(shapes[1]) != 2:
         raise ValueError(
