@@ -56,19 +56,18 @@ def _log_prob(z, log_weights, loc, scale):
 
     def gradient(upstream):
         shares = upstream[:, tf.newaxis] * tf.exp(by_component - total[:, tf.newaxis])  # [B, K]
-        # Sums of moments about 0 cancel where scales are small: in float64 there are digits to spare.
-        wide = [tf.cast(each, tf.float64) for each in (shares, z, loc, scale)]
-        return tuple(tf.cast(each, z.dtype) for each in moments(*wide))
-
-    def moments(shares, z, loc, scale):
         precision = scale**-2.0
         of_z = tf.matmul(shares, loc * precision) - z * tf.matmul(shares, precision)
-        count = tf.reduce_sum(shares, axis=0)
-        first = tf.matmul(shares, z, transpose_a=True)
-        second = tf.matmul(shares, z**2, transpose_a=True)
+        # Moments about 0 cancel where scales are small: float64 has digits to spare.
+        wide, z_wide = tf.cast(shares, tf.float64), tf.cast(z, tf.float64)
+        moments = tf.matmul(wide, tf.concat([z_wide, z_wide**2], axis=1), transpose_a=True)
+        first, second = tf.split(moments, 2, axis=1)
+        count, mean = tf.reduce_sum(wide, axis=0), tf.cast(loc, tf.float64)
         size = count[:, tf.newaxis]
-        of_loc = (first - size * loc) * precision
-        squared = second - 2.0 * loc * first + size * loc**2
-        return of_z, count, of_loc, (squared * precision - size) / scale
+        apart = tf.cast(first - size * mean, z.dtype)
+        squared = tf.cast(second - 2.0 * mean * first + size * mean**2, z.dtype)
+        count = tf.cast(count, z.dtype)
+        of_scale = (squared * precision - count[:, tf.newaxis]) / scale
+        return of_z, count, apart * precision, of_scale
 
     return total, gradient
