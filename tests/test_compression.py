@@ -129,6 +129,15 @@ def test_zeros_with_a_sign_come_back_without(file, bits):
     assert compress(file[0], signed) == compress(file[0], inverted)
 
 
+def test_what_has_no_portable_bytes_is_refused(file, bits):
+    if np.dtype(np.longdouble).itemsize > 8:
+        with pytest.raises(ValueError, match="at most 64 bits"):
+            compress(file[0], bits.astype(np.longdouble))
+    for name in ("x.kvae", None):
+        with pytest.raises(TypeError, match="content of a compressed file, as bytes"):
+            decompress(file[0], name)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int32])
 def test_more_categories_than_the_dtype_has_values(dtype):
     family = likelihoods.Categorical(num_categories=300)

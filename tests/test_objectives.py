@@ -344,6 +344,14 @@ def test_misfits_are_refused(make, said):
         make()
 
 
+@pytest.mark.parametrize("fields", [{}, {"terms": ("loss",)}, {"terms": ("a",), "monitor": "a"}])
+def test_an_objective_has_to_declare_its_terms(fields):
+    with pytest.raises(
+        TypeError, match="Mine: terms have to begin with 'loss' and hold the monitor"
+    ):
+        type("Mine", (objectives.Objective,), fields)
+
+
 def edges():
     return keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 3)])
 
