@@ -23,10 +23,15 @@ def log1p(x: tf.Tensor) -> tf.Tensor:
     """Log(1 + x) for x >= 0 to all digits of the result, for what is multiplied by large numbers."""
     small = tf.minimum(x, 1.0)
     ratio = small / (2.0 + small)  # log(1 + x) = 2 atanh(x / (2 + x)), at most 1/3
+    return tf.where(x <= 1.0, 2.0 * ratio * _atanh_series(ratio, 1), tf.math.log(1.0 + x))
+
+
+def _atanh_series(ratio: tf.Tensor, lowest: int) -> tf.Tensor:
+    """Sum_p ratio^(p - lowest) / p over odd p from `lowest` to 13: of atanh's powers, up to ratio = 1/3."""
     square, series = ratio * ratio, tf.zeros_like(ratio)
-    for power in range(13, 0, -2):
+    for power in range(13, lowest - 1, -2):
         series = 1.0 / power + square * series
-    return tf.where(x <= 1.0, 2.0 * ratio * series, tf.math.log(1.0 + x))
+    return series
 
 
 _SHIFT = 3  # from here on the three terms of the series are exact in float32
@@ -61,11 +66,8 @@ def deviance(difference: tf.Tensor, log_ratio: tf.Tensor) -> tf.Tensor:
         log_ratio: log u.
     """
     small = tf.clip_by_value(difference, -0.5, 0.5)
-    ratio = small / (2.0 + small)  # log u = 2 atanh(ratio), at most 1/3
-    square, series = ratio * ratio, tf.zeros_like(ratio)
-    for power in range(13, 1, -2):
-        series = 1.0 / power + square * series
-    near = ratio * (small - 2.0 * square * series)
+    ratio = small / (2.0 + small)  # log u = 2 atanh(ratio), and u - 1 - 2 ratio = (u - 1) ratio
+    near = ratio * (small - 2.0 * ratio * ratio * _atanh_series(ratio, 3))
     return tf.where(tf.abs(difference) < 0.5, near, difference - log_ratio)
 
 

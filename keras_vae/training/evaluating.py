@@ -53,12 +53,11 @@ class Evaluation:
             at_most = "" if estimate.is_exact else " at most"
             sampled = f"-log p(x){at_most}, k={estimate.num_samples}"
             found.append((sampled, -estimate.mean, estimate.standard_error))
-        if annealed is not None and check is not None:
+        if estimate is not None and annealed is not None and check is not None:
             first = annealed.num_examples
-            if estimate is not None:
-                of_these = float(np.mean(estimate.per_example[:first]))
-                found.append((f"the same, of the first {first}", -of_these, None))
+            of_these = float(np.mean(estimate.per_example[:first]))
             found += [
+                (f"the same, of the first {first}", -of_these, None),
                 (f"annealed, of the first {first}", -annealed.mean, annealed.standard_error),
                 (f"gap of {first} drawn examples", check.gap, check.gap_standard_error),
             ]
