@@ -30,9 +30,9 @@ def normal_mixture_log_prob(
 ) -> tf.Tensor:
     """Log sum_k w_k prod_d N(z_d; loc_kd, scale_kd^2) in nats: [...] for z [..., D].
 
-    The value comes from the squared distances themselves. Its gradient comes from matrix products, of
-    the components' responsibilities with z and z^2, several times as quick as what automatic
-    differentiation makes of [..., K, D] distances.
+    The squared distances come from matrix products of z and z^2 with what the components make of them,
+    and the gradient from products with their responsibilities: several times as quick as distances
+    [..., K, D]. Such products cancel where scales are small; float64 has digits to spare.
 
     Args:
         z: [..., D].
@@ -47,27 +47,28 @@ def normal_mixture_log_prob(
 
 @tf.custom_gradient
 def _log_prob(z, log_weights, loc, scale):
-    constant = log_weights - tf.reduce_sum(
-        tf.math.log(scale) + 0.5 * math.log(2.0 * math.pi), axis=-1
+    dtype = z.dtype
+    z, loc, scale = (tf.cast(each, tf.float64) for each in (z, loc, scale))
+    precision = scale**-2.0
+    powers = tf.concat([z**2, z], axis=1)
+    products = tf.matmul(
+        powers, tf.concat([precision, -2.0 * loc * precision], axis=1), transpose_b=True
     )
-    squares = tf.reduce_sum(((z[:, tf.newaxis] - loc) / scale) ** 2, axis=-1)
-    by_component = constant - 0.5 * squares
-    total = tf.reduce_logsumexp(by_component, axis=-1)
+    log_norms = tf.math.log(scale) + 0.5 * (loc**2 * precision + math.log(2.0 * math.pi))
+    constant = tf.cast(log_weights, tf.float64) - tf.reduce_sum(log_norms, axis=1)
+    by_component = tf.cast(constant - 0.5 * products, dtype)
+    total = tf.reduce_logsumexp(by_component, axis=1)
 
     def gradient(upstream):
         shares = upstream[:, tf.newaxis] * tf.exp(by_component - total[:, tf.newaxis])  # [B, K]
-        precision = scale**-2.0
+        shares = tf.cast(shares, tf.float64)
         of_z = tf.matmul(shares, loc * precision) - z * tf.matmul(shares, precision)
-        # Moments about 0 cancel where scales are small: float64 has digits to spare.
-        wide, z_wide = tf.cast(shares, tf.float64), tf.cast(z, tf.float64)
-        moments = tf.matmul(wide, tf.concat([z_wide, z_wide**2], axis=1), transpose_a=True)
-        first, second = tf.split(moments, 2, axis=1)
-        count, mean = tf.reduce_sum(wide, axis=0), tf.cast(loc, tf.float64)
+        second, first = tf.split(tf.matmul(shares, powers, transpose_a=True), 2, axis=1)
+        count = tf.reduce_sum(shares, axis=0)
         size = count[:, tf.newaxis]
-        apart = tf.cast(first - size * mean, z.dtype)
-        squared = tf.cast(second - 2.0 * mean * first + size * mean**2, z.dtype)
-        count = tf.cast(count, z.dtype)
-        of_scale = (squared * precision - count[:, tf.newaxis]) / scale
-        return of_z, count, apart * precision, of_scale
+        of_loc = (first - size * loc) * precision
+        squares = second - 2.0 * loc * first + size * loc**2
+        of_scale = (squares * precision - size) / scale
+        return tuple(tf.cast(each, dtype) for each in (of_z, count, of_loc, of_scale))
 
     return total, gradient
