@@ -103,6 +103,13 @@ def as_tuple(value) -> tuple[int, ...]:
     return (int(value),) if isinstance(value, numbers.Integral) else tuple(int(v) for v in value)
 
 
+def masked_degrees(units: int, number: int) -> np.ndarray:
+    """How many of their ordered inputs the hidden units of a masked network read, from 0 to number - 1:
+    each as often as another, and evenly spread where there are fewer units.
+    """
+    return (np.arange(units) * max(1.0, number / units)).astype(int) % number
+
+
 def name_of(part) -> str:
     return type(part).__name__
 
@@ -153,7 +160,11 @@ def check_constant(owner: str, **values: Any):
 def check_finite(owner: str, **values: Any):
     """Raises `ValueError` for the first value that is not a finite number, or a sequence of them."""
     for name, value in values.items():
-        if not np.isfinite(np.asarray(value, np.float64)).all():
+        try:
+            numbers_given = np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            numbers_given = np.array(math.nan)
+        if not np.isfinite(numbers_given).all():
             raise ValueError(
                 f'Invalid value received for argument "{name}" of {owner}. Expected finite numbers. '
                 f"Received: {value!r}"

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -109,10 +109,13 @@ def usage():
         raise typer.BadParameter(str(error)) from error
 
 
-def open_run(path: Path):
+def open_run(path: Path, *outputs: Path | None, sources: Sequence[str | Path | None] = ()):
+    """The run of a folder, if the files to be written are none that it, or what is to be read, needs."""
     with quietly():
         from keras_vae.training import Run
-    return Run(path)
+    run = Run(path)
+    run.check_outputs(*outputs, sources=sources)
+    return run
 
 
 def say(what) -> None:

@@ -24,7 +24,7 @@ def transfer(
     split: SplitOption = "test",
 ):
     """Show examples as every other class, their style kept: a row each (condition label)."""
-    opened = open_run(run)
+    opened = open_run(run, output)
     with quietly():
         from keras_vae import pictures
         from keras_vae.applications import control
@@ -58,7 +58,7 @@ def interpolate(
     split: SplitOption = "test",
 ):
     """Go through latent space from one example to another: a row per pair."""
-    opened = open_run(run)
+    opened = open_run(run, output)
     with quietly():
         from keras_vae import pictures
         from keras_vae._parts import check_known
@@ -92,7 +92,7 @@ def traverse(
     split: SplitOption = "test",
 ):
     """Change one latent dimension at a time of the split's first example: a row each."""
-    opened = open_run(run)
+    opened = open_run(run, output)
     with quietly():
         from keras_vae import pictures
         from keras_vae._parts import check_positive

@@ -43,7 +43,7 @@ def detect(
     ] = None,
 ):
     """Score examples against a threshold calibrated on the run's validation examples."""
-    opened = open_run(run)
+    opened = open_run(run, output, picture, sources=[data])
     from keras_vae.applications.detection import detect_run
 
     output = output or opened.path / "anomalies.csv"

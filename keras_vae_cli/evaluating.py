@@ -81,7 +81,8 @@ def evaluate(
     result = evaluate_run(opened, **settings)
     console.print(rows(result.rows(), "", "nats per example", "standard error"))
     say(result)
-    say(f"active units: {result.active_units} of {opened.model.latent_dim}")
+    if result.active_units is not None:
+        say(f"active units: {result.active_units} of {opened.model.latent_dim}")
     result.write(opened)
 
 

@@ -23,7 +23,7 @@ def generate(
     seed: SeedOption = 0,
 ):
     """Draw new examples from the prior."""
-    opened = open_run(run)
+    opened = open_run(run, output)
     from keras_vae import pictures
     from keras_vae.training.results import class_number, generate_run
 
@@ -46,7 +46,7 @@ def reconstruct(
     split: SplitOption = "test",
 ):
     """Encode and decode examples again."""
-    opened = open_run(run)
+    opened = open_run(run, output)
     from keras_vae import pictures
     from keras_vae.models import x_of
     from keras_vae.training.results import examples
@@ -67,7 +67,7 @@ def embed(
     split: SplitOption = "test",
 ):
     """Write the posterior's location for every example of a split."""
-    opened = open_run(run)
+    opened = open_run(run, output)
     from keras_vae.training.results import check_embed_output, embed_run
 
     with usage():

@@ -65,7 +65,7 @@ def restore(
 
 
 def _restored(run, command, output, source, num_answers, num_examples, split, seed) -> None:
-    opened = open_run(run)
+    opened = open_run(run, output, sources=[source])
     with quietly():
         from keras_vae import pictures
         from keras_vae.applications import restored_runs

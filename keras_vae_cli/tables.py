@@ -46,7 +46,7 @@ def impute_command(
     """Fill in the missing values of a table, or say how well hidden ones are filled in."""
     if (input is None) != (output is None):
         raise typer.BadParameter("--input and --output go together.")
-    opened = open_run(run)
+    opened = open_run(run, output, picture, sources=[input])
     with quietly():
         from keras_vae._parts import check_share
         from keras_vae.applications import tables
@@ -92,7 +92,7 @@ def synthesize_command(
     seed: SeedOption = 0,
 ):
     """Write synthetic rows, and say how like the real ones they are."""
-    opened = open_run(run)
+    opened = open_run(run, output)
     with quietly():
         from keras_vae.applications import tables
     model = opened.model

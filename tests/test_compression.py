@@ -352,6 +352,26 @@ def test_outputs_are_tried_before_the_work(cli, run, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "x.npy"]
 
 
+def test_no_output_takes_the_place_of_what_is_needed(cli, run, tmp_path):
+    before = (run.path / "model.keras").read_bytes()
+    source = tmp_path / "x.npy"
+    source.write_bytes(b"")
+    for words, kept in (
+        (("compress", run.path), run.path / "model.keras"),
+        (("compress", run.path), run.path / "state" / "x"),
+        (("decompress", run.path, source), source),
+        (("generate", run.path), run.recipe.data),
+        (("embed", run.path), run.path / "evaluation.json"),
+    ):
+        if words[0] == "embed":
+            (run.path / "evaluation.json").write_text("{}")
+        code, _, err = cli(*words, "--output", kept)
+        assert code == 1, err
+        assert "Choose another place" in err
+    (run.path / "evaluation.json").unlink()
+    assert (run.path / "model.keras").read_bytes() == before
+
+
 def test_other_data_and_fewer(cli, run, tmp_path, images):
     path = tmp_path / "x.kvae"
     words = ("--data", images, "--split", "train", "--limit", "5", "--output", path)

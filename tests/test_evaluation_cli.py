@@ -80,13 +80,13 @@ def test_everything_is_said(whole):
     assert "k=20" in out
     assert "features of a classifier of 2 classes" in out
     assert "Not Inception-FID" in out
-    assert set(report["samples"]) == {"generated", "real, validation"}
+    assert set(report["samples"]) == {"generated", "real, train"}
     assert report["surgery"]["num_examples"] == 60
     assert report["annealed"]["temperatures"] == 3
     assert report["annealed"]["num_examples"] == 10
     assert len(report["collapse"]["worth_by_dimension"]) == 3
     markdown = (path / "evaluation" / "report.md").read_text()
-    for words in ("| annealed, of the first 10 |", "| rate |", "| Fréchet distance |"):
+    for words in ("| annealed, of these 10 |", "| rate |", "| Fréchet distance |"):
         assert words in markdown
     for name in ("reconstructions", "traversals", "dimensions", "latent_map_pca"):
         with Image.open(path / "evaluation" / f"{name}.png") as image:
@@ -118,15 +118,18 @@ def test_a_run_without_a_likelihood_gets_all_the_rest(run, tmp_path, cli):
     config = json.loads((run / "config.json").read_text())
     options = {"objective": "rae", "posterior": None, "prior": None}
     path = train(Recipe.from_json(config["recipe"] | options), tmp_path / "a").path
+    (path / "evaluation").mkdir()
+    (path / "evaluation" / "notes.txt").write_text("somebody's own")
     code, out, err = cli("evaluate", path, "--all", *FEW)
     assert code == 0, err
+    assert (path / "evaluation" / "notes.txt").read_text() == "somebody's own"
     assert "no log p(x), since the posterior is a point" in out
     assert "Without log p(x) and surgery" in out
     assert "-log p(x)" not in out
     report = json.loads((path / "evaluation" / "report.json").read_text())
     assert (report["log_likelihood"], report["surgery"]) == (None, None)
     assert report["terms"]["distortion"] > 0
-    assert set(report["samples"]) == {"generated", "real, validation"}
+    assert set(report["samples"]) == {"generated", "real, train"}
     assert {each.name for each in (path / "evaluation").glob("*.png")} == {
         f"{name}.png" for name in ("reconstructions", "traversals", "dimensions", "latent_map_pca")
     }

@@ -1,5 +1,6 @@
 """The VAE itself: conditions by name, arrays, parts that do not fit, data that do not fit."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -178,9 +179,13 @@ def test_what_would_be_ignored_is_refused():
             model.fit(x, validation_data=validation, verbose=0)
     with pytest.raises(ValueError, match="sample_weight"):
         model.evaluate(x, sample_weight=np.ones(8), verbose=0)
-    model.compile("sgd", loss="mse")
-    with pytest.raises(ValueError, match="The objective is the loss"):
-        model.fit(x, verbose=0)
+    with pytest.raises(ValueError, match="sample_weight"):
+        model.fit(x, None, 4, 1, 0, None, 0.0, None, True, None, np.ones(8))  # by position
+    with pytest.raises(ValueError, match="class_weight"):
+        model.train_on_batch(x, class_weight={0: 1.0})
+    with pytest.raises(ValueError, match=r"The objective is the loss.*Received: loss"):
+        model.compile("sgd", loss="mse")
+    model.fit(x, verbose=0)  # compiled as before
 
 
 def test_a_scale_may_be_a_schedule(tmp_path):
@@ -466,9 +471,13 @@ def test_the_tuner_of_data_sets_is_off_unless_it_is_asked_for(chosen, monkeypatc
     if chosen is not None:
         options.autotune.enabled = chosen
     fit = keras.Model.fit
-    monkeypatch.setattr(
-        keras.Model, "fit", lambda self, x, *a, **k: (seen.append(x), fit(self, x, *a, **k))
-    )
+
+    @functools.wraps(fit)
+    def watched(self, *args, **kwargs):
+        seen.append(kwargs["x"])
+        return fit(self, *args, **kwargs)
+
+    monkeypatch.setattr(keras.Model, "fit", watched)
     examples = tf.data.Dataset.from_tensor_slices(data_for(model, 8)).batch(4)
     model.fit(examples.with_options(options), verbose=0)
     assert seen[0].options().autotune.enabled is bool(chosen)

@@ -78,6 +78,13 @@ def test_a_vamp_prior_shares_the_encoder_also_when_it_is_loaded(tmp_path):
     np.testing.assert_array_equal(loaded.prior.pseudo_inputs, model.prior.pseudo_inputs)
 
 
+def test_a_vamp_prior_shares_the_encoder_of_a_config():
+    model = vamp()
+    for again in (VAE.from_config(model.get_config()), keras.models.clone_model(model)):
+        assert again.prior.encoder is again.encoder
+        assert again.count_params() == model.count_params()
+
+
 def test_pseudo_inputs_start_from_the_examples_given():
     x = np.random.default_rng(0).random((5, EVENT_SIZE))
     prior = priors.VampPrior(vae().encoder, pseudo_inputs=x)
@@ -190,6 +197,19 @@ def test_a_flow_is_the_chain_of_tfps_own_bijectors(cls):
     z = tf.random.normal([12, 5])
     sampled = prior.distribution().log_prob(tf.reshape(z, [3, 4, 5]))
     np.testing.assert_allclose(tf.reshape(sampled, [-1]), reference.log_prob(z), rtol=1e-4)
+
+
+@pytest.mark.parametrize("units", [3, 4, 9, 20])
+def test_narrow_networks_of_maf_read_dimensions_throughout(units):
+    """Every dimension but the last is read by a later one, and none by itself or an earlier one."""
+    connected = np.eye(10)
+    for layer in priors.MAF(10, num_blocks=1, hidden=(units, units)).networks[0].layers[1:]:
+        connected = connected @ layer.connections
+    reads = connected[:, :10].T > 0
+    assert not np.triu(reads).any()
+    assert reads.sum() >= 45 * (1 - 1 / units)
+    if units >= 9:
+        np.testing.assert_array_equal(reads, np.tri(10, k=-1, dtype=bool))
 
 
 @pytest.mark.parametrize(("number", "order"), [(0, [0, 1, 2, 3]), (1, [3, 2, 1, 0])])

@@ -112,7 +112,7 @@ def test_a_collapsed_model_is_reported_as_such():
     assert report.worth == 0.0
     for words in (
         "Posterior collapse: every x gets the same q(z|x).",
-        "The decoder ignores z",
+        "The decoder does not notice z",
         "--warm-up",
         "--free-bits",
     ):
@@ -122,7 +122,7 @@ def test_a_collapsed_model_is_reported_as_such():
     report = evaluation.collapse_report(deaf, x)
     assert report.is_collapsed
     assert "collapse: the encoder tells examples apart in 3 of 3 dimensions, and the" in str(report)
-    assert "does not listen. The decoder ignores z" in str(report)
+    assert "does not listen. The decoder does not notice z" in str(report)
     assert "every x" not in str(report)
     whole = evaluation.collapse_report(oracle.vae(), x)
     assert not whole.is_collapsed
@@ -141,7 +141,7 @@ def test_unused_and_unread_dimensions_are_named():
     assert f"Dimension 2 is unused: q(z_d|x) is the same for every x. They cost {cost:.2f}" in str(
         report
     )
-    assert "Dimension 1 is written by the encoder and ignored" in str(report)
+    assert "Dimension 1 is written by the encoder, and the decoder does not notice" in str(report)
 
 
 def test_the_worth_of_z_is_what_exchanging_it_costs():
@@ -150,3 +150,31 @@ def test_the_worth_of_z_is_what_exchanging_it_costs():
     report = evaluation.collapse_report(hand_made([[1.0]], 0.001), x, num_samples=50)
     assert report.worth == pytest.approx(0.5 * (9 + 1 + 4) / 3, rel=1e-2)
     np.testing.assert_allclose(report.worth_by_dimension, [report.worth], rtol=1e-5)
+
+
+def test_the_worth_of_z_does_not_depend_on_the_order_of_examples():
+    """Two groups, one after the other: neighbours have the same z, others at random have not."""
+    x = np.repeat([[0.0], [3.0]], 600, axis=0).astype(np.float32)
+    report = evaluation.collapse_report(hand_made([[1.0]], 0.01), x)
+    assert report.worth == pytest.approx(0.5 * 0.5 * 9, rel=0.15)
+    assert not report.is_collapsed
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_chance_is_no_worth(seed):
+    """The same q for every x: z is worth nothing, whatever one draw of it says."""
+    report = evaluation.collapse_report(
+        hand_made(np.zeros([5, 3]), 1.0), oracle.sample(50), seed=seed
+    )
+    assert abs(report.worth) < 3 * report.worth_error + 1e-6
+    assert not len(report.unread)
+    assert report.is_collapsed
+
+
+def test_a_prior_under_conditions_has_no_surgery():
+    encoder, decoder = networks.mlp(4, 2, hidden=4, conditions={"label": 3})
+    prior = priors.ConditionalNormal(networks.conditional({"label": 3}, 4, hidden=()))
+    model = VAE(encoder, decoder, prior=prior, likelihood=likelihoods.Bernoulli())
+    x = {"x": np.zeros([4, 4], np.float32), "label": np.arange(4) % 3}
+    with pytest.raises(ValueError, match="ConditionalNormal is another for every label"):
+        evaluation.surgery(model, x)

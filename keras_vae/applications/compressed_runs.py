@@ -93,9 +93,9 @@ def compress_run(
 
     Raises:
         ValueError: as of `compress`, and where the file does not give every element back.
-        OSError: where `output` cannot be written.
+        OSError: where `output` cannot be written, or is what the run needs.
     """
-    _files.claim_file(output)
+    run.check_outputs(output, sources=[data])
     model, splits = run.model, run.data
     if data is not None:
         recipe = dataclasses.replace(run.recipe, data=data, protocol=splits.protocol, batch_size=1)
@@ -134,7 +134,7 @@ def decompress_run(
         The examples [N, *event].
     """
     pictures.check_output(output, run.model.event_shape)
-    _files.claim_file(output)
+    run.check_outputs(output, sources=[path])
     if not Path(path).is_file():
         raise FileNotFoundError(f"There is no file {path}. `keras-vae compress` writes one.")
     try:

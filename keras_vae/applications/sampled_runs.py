@@ -11,7 +11,7 @@ from keras_vae.evaluation import FeatureSpace, SampleQuality, sample_quality, tr
 from keras_vae.models import VAE, load_model, num_rows, x_of
 from keras_vae.noise import as_seed, normals, threefry
 from keras_vae.training import Run
-from keras_vae.training.results import examples
+from keras_vae.training.results import examples, some
 
 __all__ = ["feature_space", "run_quality", "why_no_quality"]
 
@@ -61,27 +61,28 @@ def feature_space(
 def run_quality(
     run: Run, split: str, number: int, features: FeatureSpace, seed: int = 0
 ) -> dict[str, SampleQuality]:
-    """Compares examples of a split with as many "generated" ones, and with real ones of another split.
+    """Compares examples of a split with as many "generated" ones, and with as many real ones of another split.
 
     Real ones are chosen at random: the first of a split need not be like the others (MNIST's test
     digits are not). Generated are x ~ p(x|z), z ~ p(z), not the locations that `generate` shows, under
     the conditions of the real ones. What real examples of another split reach is what can be reached;
-    they are not of the training split, which the classifier knows, if there is a third.
+    they are not of the training split, which the classifier knows, if a third is not tiny. All numbers are the
+    same, fewer than asked for where that split has no more: the measures depend on them.
     """
+    others = [name for name in ("validation", "test", "train") if name in run.data.stored]
+    others = {name: len(run.data.stored[name]) for name in others if name != split}
+    enough = (name for name, size in others.items() if size >= _FEWEST)
+    other = next(enough, None) or max(others, key=others.__getitem__, default=None)
+    number = min(number, others[other]) if other else number
     real = _chosen(run, split, number, seed)
     compared = {"generated": _drawn(run.model, real, seed)}
-    for other in ("validation", "test", "train"):
-        if other in run.data.stored and other != split:
-            compared[f"real, {other}"] = x_of(_chosen(run, other, number, seed))
-            break
+    if other:
+        compared[f"real, {other}"] = x_of(_chosen(run, other, number, seed))
     return {name: sample_quality(x_of(real), each, features) for name, each in compared.items()}
 
 
 def _chosen(run: Run, split: str, number: int, seed: int):
-    """Examples of a split at random, all of them where there are not as many."""
-    pool = examples(run.data, split, _POOL)
-    rows = np.random.default_rng(seed % 2**64).permutation(num_rows(pool))[:number]
-    return tf.nest.map_structure(lambda array: array[rows], pool)
+    return some(examples(run.data, split, _POOL), number, seed)[0]
 
 
 def _labelled(run: Run, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -24,11 +24,18 @@ from keras_vae.evaluation import (
 from keras_vae.models import need_vae, num_rows, x_of
 from keras_vae.training import Run
 from keras_vae.training.evaluating import Evaluation, evaluate_run
-from keras_vae.training.results import examples
+from keras_vae.training.results import examples, some
 
 __all__ = ["WholeEvaluation", "evaluate_whole"]
 
 _SURGERY, _COLLAPSE, _COMPARED, _SCORED = 5000, 1000, 5000, 10_000  # examples at most
+_PICTURES = (
+    "reconstructions.png",
+    "traversals.png",
+    "dimensions.png",
+    "latent_map_pca.png",
+    "latent_map_umap.png",
+)
 _RECONSTRUCTED, _TRAVERSED = 32, 12  # examples and dimensions in pictures
 
 
@@ -39,13 +46,13 @@ class WholeEvaluation:
     Attributes:
         run: the run.
         evaluation: log p(x) and the objective's terms.
-        collapse: which latents are used, of the first 1,000 examples.
-        surgery: the rate, taken apart, of the first 5,000; None for a posterior that has no density, or
-            does not give it at any z.
+        collapse: which latents are used, of 1,000 examples at random.
+        surgery: the rate, taken apart, of 5,000; None for a posterior that has no density, or does not
+            give it at any z, and for a prior under conditions.
         quality: of "generated" examples, and of real ones of another split, which says what can be
             reached; {} where there is none.
         features: the feature space of `quality`.
-        scores: of disentanglement, of the first 10,000; None for data without known factors.
+        scores: of disentanglement, of 10,000; None for data without known factors.
         left_out: what is missing, and why.
     """
 
@@ -91,8 +98,8 @@ class WholeEvaluation:
         """
         self.evaluation.write(self.run)
         folder = self.run.path / "evaluation"
-        with _files.replacing(folder) as new:
-            new.mkdir()
+        folder.mkdir(exist_ok=True)
+        with _files.publishing(folder, earlier=("features.keras", *_PICTURES)) as new:
             drawn = _draw(self, new)
             if self.features is not None:
                 self.features.network.save(new / "features.keras")
@@ -141,6 +148,8 @@ def evaluate_whole(
         features: the file of `sampled_runs.feature_space`; None: a classifier is trained.
     """
     need_vae(run.model, "evaluate --all")
+    if (folder := run.path / "evaluation").exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file, and is to be a folder. Move it away.")
     x = examples(run.data, split, limit)
     if num_rows(x) < 2:
         raise ValueError("What latents do shows over at least 2 examples. Received: 1")
@@ -150,11 +159,13 @@ def evaluate_whole(
     else:
         space = feature_space(run, split, features, seed)
     posterior = run.model.posterior
-    has_surgery = posterior.has_density and posterior.invertible
+    has_surgery = posterior.has_density and posterior.invertible and not run.model.prior.conditions
     if not posterior.has_density:
         left_out.append(
             "Without log p(x) and surgery: the posterior is a point and has no density."
         )
+    elif run.model.prior.conditions:
+        left_out.append("Without surgery: the prior is another for every condition.")
     elif not posterior.invertible:
         left_out.append("Without surgery: the posterior gives log q(z|x) at its own samples only.")
     if (support := run.model.prior.support) != "real":
@@ -162,8 +173,9 @@ def evaluate_whole(
     scores = None
     if run.data.factor_sizes:
         try:
-            z = run.model.embed(_first(x, _SCORED))
-            scores = disentanglement.scores(z, run.data.factors(split)[: len(z)], seed=seed)
+            scored, rows = some(x, _SCORED, seed)
+            factors = run.data.factors(split)[rows]
+            scores = disentanglement.scores(run.model.embed(scored), factors, seed=seed)
         except ValueError as reason:  # too few examples for a score
             left_out.append(f"Without scores of disentanglement: {reason}")
     return WholeEvaluation(
@@ -176,8 +188,8 @@ def evaluate_whole(
             seed=seed,
             num_temperatures=num_temperatures,
         ),
-        collapse=collapse_report(run.model, _first(x, _COLLAPSE), seed=seed),
-        surgery=surgery(run.model, _first(x, _SURGERY), seed=seed) if has_surgery else None,
+        collapse=collapse_report(run.model, some(x, _COLLAPSE, seed)[0], seed=seed),
+        surgery=surgery(run.model, some(x, _SURGERY, seed)[0], seed=seed) if has_surgery else None,
         quality={}
         if space is None
         else run_quality(run, split, min(num_rows(x), _COMPARED), space, seed),
@@ -202,7 +214,7 @@ def _draw(whole: WholeEvaluation, folder: Path) -> dict[str, str]:
         drawn["reconstructions.png"] = "Examples, and their reconstructions below"
         if model.prior.support == "real":
             dims = min(_TRAVERSED, model.latent_dim)
-            rows = control.traversals(model, _first(x, _COLLAPSE), dims)
+            rows = control.traversals(model, some(x, _COLLAPSE, 0)[0], dims)
             pictures.save_rows(folder / "traversals.png", rows, value_range)
             title = "Latent dimensions, from -3 to 3 standard deviations of the prior"
             drawn["traversals.png"] = title

@@ -6,6 +6,7 @@ from keras_vae.evaluation.annealed import (
     BidirectionalCheck,
     annealed_log_likelihood,
     bidirectional_check,
+    check_annealing,
 )
 from keras_vae.evaluation.bound import Bound, bound
 from keras_vae.evaluation.collapse import CollapseReport, collapse_report
@@ -48,6 +49,7 @@ __all__ = [
     "annealed_log_likelihood",
     "bidirectional_check",
     "bound",
+    "check_annealing",
     "check_comparable",
     "collapse_report",
     "density_coverage",

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vae.models import as_arrays
+from keras_vae.models import as_arrays, x_of
 
 
 def batches_of(data, batch_size: int) -> tuple[Iterable, int | None]:
@@ -51,13 +51,15 @@ def padded(batch, num_rows: int):
 
 
 class Digest:
-    """SHA-256 of examples that come in batches of any size; of an array, that of its bytes as float32."""
+    """SHA-256 of examples that come in batches of any size; of x alone, in a dict or not, that of its bytes
+    as float32.
+    """
 
     def __init__(self):
         self._digests = {}
 
     def update(self, batch) -> None:
-        entries = batch if isinstance(batch, dict) else {"": batch}
+        entries = batch if isinstance(batch, dict) and set(batch) != {"x"} else {"": x_of(batch)}
         for name, array in entries.items():
             digest = self._digests.setdefault(name, hashlib.sha256(name.encode()))
             digest.update(np.asarray(array, np.float32).tobytes())

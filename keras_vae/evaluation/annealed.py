@@ -97,6 +97,11 @@ def annealed_log_likelihood(
     return _estimated(annealing, data, seed, batch_size, progress)
 
 
+def check_annealing(model: VAE, num_temperatures: int) -> None:
+    """Raises as `annealed_log_likelihood` does for a model, with its defaults, before any work."""
+    Annealing(model, num_temperatures, 1, 1, "prior")
+
+
 def _estimated(
     annealing: Annealing, data, seed, batch_size: int, progress: bool
 ) -> AnnealedLogLikelihood:
@@ -195,6 +200,12 @@ def bidirectional_check(
     annealing = Annealing(model, num_temperatures, num_chains, num_leapfrog_steps, start)
     check_count("bidirectional_check", num_examples=num_examples, batch_size=batch_size)
     beside = {name: np.asarray(values) for name, values in (conditions or {}).items()}
+    for name, values in beside.items():
+        if len(values) != num_examples:
+            raise ValueError(
+                f"The condition {name!r} has to have a row for each of the {num_examples} examples. Received: "
+                f"{len(values)} rows."
+            )
     noise = normals(_key(seed, -1), num_examples, model.prior.noise_size)
     z = model.prior.transform(noise, beside)
     x = model.draw(beside, z, _key(seed, -2)).numpy()

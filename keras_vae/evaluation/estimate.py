@@ -49,7 +49,7 @@ class Estimate(abc.ABC):
 
     @property
     def bits_per_dim(self) -> float:
-        """-mean in bits per element of x; lower is better."""
+        """-mean in bits per element of x, those that a mask hides too; lower is better."""
         return -self.mean / (math.log(2.0) * self.num_dimensions)
 
     @property
@@ -61,11 +61,12 @@ class Estimate(abc.ABC):
         relation, note = (
             ("=", "") if self.is_exact else (">=", ", a bound: the prior's density is one")
         )
-        return (
-            f"log p(x) {relation} {self.mean:.2f} +- {self.standard_error:.2f} nats = {self.bits_per_dim:.4f} +- "
-            f"{self.bits_per_dim_standard_error:.4f} bits/dim ({settings}, {self.num_examples:,} "
-            f"examples, sha256 {self.sha256[:12]}, Monte Carlo error {self.monte_carlo_error:.3f} nats{note})"
-        )
+        parts = [settings, f"{self.num_examples:,} examples", f"sha256 {self.sha256[:12]}"]
+        if math.isfinite(self.monte_carlo_error):
+            parts.append(f"Monte Carlo error {self.monte_carlo_error:.3f} nats")
+        nats = _with_error(self.mean, self.standard_error, 2)
+        bits = _with_error(self.bits_per_dim, self.bits_per_dim_standard_error, 4)
+        return f"log p(x) {relation} {nats} nats = {bits} bits/dim ({', '.join(parts)}{note})"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -127,6 +128,11 @@ def check_comparable(a: dict[str, Any], b: dict[str, Any]) -> None:
             "Two likelihoods can be compared if they are of the same examples under the same protocol, estimated "
             f"in the same way. Received: {found}. Evaluate both models alike."
         )
+
+
+def _with_error(value: float, error: float, digits: int) -> str:
+    """A value, and its standard error where there is one."""
+    return f"{value:.{digits}f}" + (f" +- {error:.{digits}f}" if math.isfinite(error) else "")
 
 
 def standard_error_of(values: np.ndarray) -> float:

@@ -147,11 +147,14 @@ def features_of(classifier: keras.Model, about: str, accuracy: float | None = No
         accuracy: on examples that it has not seen.
 
     Raises:
-        TypeError: for what is no `keras.Model`.
+        TypeError: for any other classifier.
         ValueError: where its last layer does not read vectors.
     """
-    if not isinstance(classifier, keras.Model):
-        raise TypeError(f"features_of takes a classifier, a keras.Model. Received: {classifier!r}")
+    if not isinstance(classifier, keras.Model) or not getattr(classifier, "inputs", None):
+        raise TypeError(
+            "features_of takes a classifier whose layers it can see, a Functional or Sequential keras.Model that is "
+            f"built. Received: {classifier!r}. Make a FeatureSpace of the layers that are meant."
+        )
     network = keras.Model(classifier.inputs, classifier.layers[-1].input)
     if len(network.output_shape) != 2:
         raise ValueError(
@@ -190,6 +193,11 @@ def train_features(
     """
     check_count("train_features", epochs=epochs)
     for examples, names in ((x, labels), held_out):
+        if not len(examples) or np.ndim(names) != 1:
+            raise ValueError(
+                "The features are trained, and their accuracy is measured, on one example or more with labels [N]. "
+                f"Received {len(examples)} examples and labels of shape {np.shape(names)}."
+            )
         if len(examples) != len(names):
             raise ValueError(
                 f"Every example has a label. Received {len(examples)} examples and {len(names)} labels."

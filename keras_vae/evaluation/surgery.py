@@ -92,8 +92,8 @@ def surgery(vae: VAE, x, *, seed=0) -> Surgery:
         A `Surgery`.
 
     Raises:
-        ValueError: for a posterior whose density is known at its own samples only, and for fewer than
-            2 examples.
+        ValueError: for a posterior whose density is known at its own samples only, for a prior p(z|c), which
+            the aggregate over all c has no divergence from, and for fewer than 2 examples.
 
     Example:
         >>> from keras_vae import likelihoods, networks
@@ -112,6 +112,11 @@ def surgery(vae: VAE, x, *, seed=0) -> Surgery:
         raise ValueError(
             f"The aggregate posterior needs log q(z|x) at the z of other examples, and {name_of(posterior)} gives it "
             "at its own samples only. Expected an invertible posterior, such as Normal."
+        )
+    if vae.prior.conditions:
+        raise ValueError(
+            f"ELBO surgery compares the aggregate posterior of all examples with one prior, and {name_of(vae.prior)} "
+            f"is another for every {', '.join(vae.prior.conditions)}. Expected a prior without conditions."
         )
     arrays = as_arrays(x)
     vae.posterior.need_density()

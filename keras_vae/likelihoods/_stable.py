@@ -11,7 +11,7 @@ import tensorflow as tf
 
 def softplus(x: tf.Tensor) -> tf.Tensor:
     """Log(1 + exp(x)), of any finite x."""
-    return 0.5 * (x + tf.abs(x)) + tf.math.log(1.0 + tf.exp(-tf.abs(x)))
+    return 0.5 * x + 0.5 * tf.abs(x) + tf.math.log(1.0 + tf.exp(-tf.abs(x)))
 
 
 def log_add_exp(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_vae._parts import Configurable, check_known, name_of, value_object
+from keras_vae._parts import Configurable, check_count, check_known, name_of, value_object
 from keras_vae.likelihoods._base import Likelihood
 
 tfd, tfb = tfp.distributions, tfp.bijectors
@@ -57,7 +57,9 @@ class Block(Configurable):
 
     def __post_init__(self):
         object.__setattr__(self, "indices", tuple(int(index) for index in self.indices))
-        if isinstance(self.likelihood, keras.Layer) or self.likelihood.event_rank != 1:
+        check_count(name_of(self), least=0, indices=min(self.indices, default=0))
+        known = isinstance(self.likelihood, Likelihood)
+        if not known or isinstance(self.likelihood, keras.Layer) or self.likelihood.event_rank != 1:
             raise ValueError(
                 f"A block takes a likelihood of vectors that has no weights. Received: {self.likelihood!r}"
             )
@@ -115,6 +117,10 @@ class Mixed(Likelihood, Configurable):
             )
         for name in ("blocks", "columns"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        if strange := [block for block in self.blocks if not isinstance(block, Block)]:
+            raise TypeError(
+                f"The blocks of {name_of(self)} have to be instances of Block. Received: {strange[0]!r}"
+            )
         indices = sorted(index for block in self.blocks for index in block.indices)
         if not indices or indices != list(range(len(indices))):
             raise ValueError(

@@ -21,6 +21,8 @@ from keras_vae.models._batches import (
     batch_of,
     check_length,
     is_endless,
+    named,
+    refuse_weights,
     x_of,
 )
 from keras_vae.objectives import ELBO
@@ -119,7 +121,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
     @property
     @abc.abstractmethod
     def widest_layer(self) -> int:
-        """The most numbers that a layer of the decoder puts out for one z."""
+        """The most numbers that a layer of the decoder, or the prior's density, holds for one z."""
 
     @abc.abstractmethod
     def are_valid(self, batch) -> tf.Tensor:
@@ -159,7 +161,8 @@ class LatentVariableModel(keras.Model, abc.ABC):
     def _terms(self, batch, *, training: bool) -> dict[str, tf.Tensor]:
         """The objective's terms; what layers add, such as regularisers, is part of the loss."""
         terms = self.now(self.objective)(self, batch, training=training)
-        return {**terms, "loss": terms["loss"] + sum(self.losses)}
+        added = [tf.cast(loss, tf.float32) for loss in self.losses]  # of the layers' own dtypes
+        return {**terms, "loss": terms["loss"] + sum(added)}
 
     def _track(self, terms, batch):
         """Means over examples: a last batch that is smaller counts for less."""
@@ -182,6 +185,17 @@ class LatentVariableModel(keras.Model, abc.ABC):
             results = {term: value[tf.newaxis] for term, value in results.items()}
         return results
 
+    def compile(self, *args, **kwargs):
+        """`keras.Model.compile`, of an optimiser and of how to run."""
+        given = named(keras.Model.compile, self, *args, **kwargs)
+        names = ("loss", "loss_weights", "metrics", "weighted_metrics")
+        if received := [name for name in names if given.get(name) is not None]:
+            raise ValueError(
+                "The objective is the loss and names the metrics. Compile with neither loss nor metrics. "
+                f"Received: {', '.join(received)}"
+            )
+        super().compile(*args, **kwargs)
+
     def fit(self, x=None, y=None, *args, **kwargs):
         """`keras.Model.fit`, after a look at the data: NaN, wrong shapes and values outside the
         support raise.
@@ -189,8 +203,8 @@ class LatentVariableModel(keras.Model, abc.ABC):
         Arrays are checked before, the batches of a `tf.data.Dataset`, a `keras.utils.PyDataset` or a
         generator as they come; a data set that is distributed already is not.
         """
-        if kwargs.get("sample_weight") is not None or kwargs.get("class_weight") is not None:
-            raise ValueError(NO_WEIGHTS)
+        kwargs = named(keras.Model.fit, self, x, y, *args, **kwargs)
+        refuse_weights(kwargs)
         if (validation := kwargs.get("validation_data")) is not None:
             first, *rest = validation if isinstance(validation, tuple) else (validation,)
             if any(weights is not None for weights in rest[1:]):
@@ -198,7 +212,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
             checked = self._check_data(first, kwargs.get("validation_steps"))
             kwargs["validation_data"] = (checked, *rest) if rest else checked
         steps = kwargs.get("steps_per_epoch")
-        x = self._check_data(x, steps)
+        kwargs["x"] = x = self._check_data(x, steps)
         if isinstance(x, tf.data.Dataset | GeneratorType):
             kwargs = {"shuffle": False} | kwargs  # these shuffle themselves
             if is_endless(x) and steps % self.steps_per_execution:
@@ -208,7 +222,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
                     "with steps_per_execution that divides the epoch."
                 )
         with self._named_data_errors():
-            return super().fit(x, y, *args, **kwargs)
+            return super().fit(**kwargs)
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose: Any = "auto", sample_weight=None, **kwargs
@@ -226,17 +240,20 @@ class LatentVariableModel(keras.Model, abc.ABC):
 
     def predict(self, x, *args, **kwargs):
         """`keras.Model.predict`: deterministic reconstructions of x, after the same look at the data."""
-        x = self._check_data(x, kwargs.get("steps"))
+        kwargs = named(keras.Model.predict, self, x, *args, **kwargs)
+        kwargs["x"] = self._check_data(x, kwargs.get("steps"))
         with self._named_data_errors():
-            return super().predict(x, *args, **kwargs)
+            return super().predict(**kwargs)
 
     def train_on_batch(self, x, *args, **kwargs):
         """`keras.Model.train_on_batch`, after the same look at the data."""
+        refuse_weights(named(keras.Model.train_on_batch, self, x, *args, **kwargs))
         self.check_batch(as_arrays(x))
         return super().train_on_batch(x, *args, **kwargs)
 
     def test_on_batch(self, x, *args, **kwargs):
         """`keras.Model.test_on_batch`, after the same look at the data."""
+        refuse_weights(named(keras.Model.test_on_batch, self, x, *args, **kwargs))
         self.check_batch(as_arrays(x))
         return super().test_on_batch(x, *args, **kwargs)
 
@@ -244,14 +261,11 @@ class LatentVariableModel(keras.Model, abc.ABC):
         """Raises where data are not what the model takes; gives those that come in batches back as ones
         that go on checking.
         """
-        if self.compiled and (self._compile_loss is not None or self._compile_metrics is not None):
-            raise ValueError(
-                "The objective is the loss and names the metrics. Compile with neither loss nor metrics."
-            )
         if isinstance(data, keras.utils.PyDataset):
             return WatchedPyDataset(data, self._checked)
         if isinstance(data, GeneratorType):
-            return (self._checked(element) for element in data)
+            checked = map(self._checked, data)
+            return (each if isinstance(each, tuple) else (each,) for each in checked)
         if isinstance(data, tf.distribute.DistributedDataset):
             return data  # lies on other machines in part
         if not isinstance(data, tf.data.Dataset):
@@ -306,6 +320,10 @@ class LatentVariableModel(keras.Model, abc.ABC):
             self.optimizer.build(self.trainable_variables)
         return super().get_compile_config()
 
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
     def replace(self, **parts) -> Self:
         """A new model over the same layers with some parts exchanged; step and draws are copied.
 
@@ -354,6 +372,7 @@ class LatentVariableModel(keras.Model, abc.ABC):
                 # Keras told the layer alone, and not what it is made of; a value it has it does not set.
                 part.trainable = True
                 part.trainable = False
+        parts["prior"] = parts["prior"].over(parts["encoder"])
         return cls(**(config | parts))
 
 

@@ -1,5 +1,10 @@
 """The forms in which examples come to a model, and what they have in common."""
 
+import inspect
+from collections.abc import Callable
+from types import GeneratorType
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -7,8 +12,24 @@ import tensorflow as tf
 NO_WEIGHTS = "Weighted examples are not supported: leave out sample_weight and class_weight."
 
 
+def named(method: Callable, *args, **kwargs) -> dict[str, Any]:
+    """The arguments of a call of a method, all by name, and without `self`."""
+    given = inspect.signature(method).bind(*args, **kwargs).arguments
+    return {name: value for name, value in given.items() if name != "self"}
+
+
+def refuse_weights(given: dict[str, Any]) -> None:
+    if any(given.get(name) is not None for name in ("sample_weight", "class_weight")):
+        raise ValueError(NO_WEIGHTS)
+
+
 def as_arrays(data):
     """What a caller gives as examples, an array or a dict of arrays, as NumPy's."""
+    if isinstance(data, tf.data.Dataset | keras.utils.PyDataset | GeneratorType):
+        raise TypeError(
+            "Expected examples as an array or a dict of arrays, all at once. Received batches of them: "
+            f"{type(data).__name__}"
+        )
     if data is None or isinstance(data, tuple | str | bytes) or callable(data):
         raise TypeError(
             "Expected examples as an array, a dict of arrays, a tf.data.Dataset, a keras.utils.PyDataset or a "

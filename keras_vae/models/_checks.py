@@ -82,6 +82,11 @@ def check_parts(vae: "VAE", latent_size: int) -> None:
             f"Received an encoder with output {vae.encoder.output_shape}."
         )
     event = vae.event_shape
+    if not event:
+        raise ValueError(
+            "The encoder takes examples of shape (), and likelihoods are of vectors and more. Hand numbers over as "
+            "vectors of one, keras.Input((1,))."
+        )
     if likelihood.event_rank != len(event):
         inner = getattr(likelihood, "likelihood", likelihood)  # of which it has its event_rank
         raise ValueError(

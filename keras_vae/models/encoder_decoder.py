@@ -298,7 +298,7 @@ class EncoderDecoder(LatentVariableModel):
 
     @property
     def widest_layer(self):
-        return widest_layer(self.decoder)
+        return max(widest_layer(self.decoder), self.prior.widest_layer)
 
     def are_valid(self, batch):
         return are_valid(self, entries_of(batch))

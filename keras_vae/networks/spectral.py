@@ -15,7 +15,8 @@ def spectrally_normalized(network: keras.Model, power_iterations: int = 1) -> ke
         power_iterations: per training step.
 
     Raises:
-        ValueError: for any other network.
+        ValueError: for any other network, and for layers that hold a kernel under another name, such as
+            SeparableConv1D and TimeDistributed.
 
     Example:
         >>> from keras_vae import networks
@@ -38,6 +39,12 @@ def spectrally_normalized(network: keras.Model, power_iterations: int = 1) -> ke
             return spectrally_normalized(layer, power_iterations)
         copy = type(layer).from_config(layer.get_config())
         if not hasattr(layer, "kernel"):
+            if any("kernel" in weight.name for weight in layer.weights):
+                raise ValueError(
+                    f"The {type(layer).__name__} layer {layer.name!r} has its kernel where Keras's "
+                    "SpectralNormalization does not find it. Build the network without, or hold its weights by "
+                    "RAE(weight_decay=...)."
+                )
             return copy
         return keras.layers.SpectralNormalization(copy, power_iterations)
 

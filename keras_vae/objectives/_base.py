@@ -44,6 +44,11 @@ class Objective(Configurable, abc.ABC):
     def needs_factorized(self) -> tuple[str, ...]:
         return ()
 
+    @property
+    def looks_by_dimension(self) -> str:
+        """What asks for `needs_factorized`, in words."""
+        return name_of(self)
+
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         terms, monitor = getattr(cls, "terms", ()), getattr(cls, "monitor", None)
@@ -61,7 +66,7 @@ class Objective(Configurable, abc.ABC):
         for name in self.needs_factorized:
             if not (part := getattr(model, name)).factorized:
                 raise ValueError(
-                    f"{name_of(self)} looks at every latent dimension by itself, and the {name} "
+                    f"{self.looks_by_dimension} looks at every latent dimension by itself, and the {name} "
                     f"{name_of(part)} is no product over them. Choose one that is, such as "
                     f"{'StandardNormal' if name == 'prior' else 'Normal'}."
                 )

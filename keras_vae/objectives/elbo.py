@@ -58,5 +58,9 @@ class ELBO(Objective):
     def needs_factorized(self):
         return ("posterior", "prior") if self.free_bits else ()
 
+    @property
+    def looks_by_dimension(self):
+        return f"free_bits={self.free_bits} of {name_of(self)}"
+
     def check(self, model):
         self.need_factorized(model)

@@ -56,6 +56,14 @@ class Perceptual(StatefulPart, Objective):
         self.features, self.weight, self.beta = features, weight, beta
         self.built = True
 
+    @property
+    def trainable(self):
+        return False
+
+    @trainable.setter
+    def trainable(self, value):
+        pass  # whatever the model is told: a distance between features that learn means nothing
+
     def check(self, model: Any):
         need_images(self, model)
         if self.features.input_shape[1:] != model.event_shape:

@@ -72,8 +72,8 @@ class RAE(Objective):
         distortion = -tf.reduce_mean(model.log_likelihood(batch, z, training=training))
         latent = self.beta * tf.reduce_mean(tf.reduce_sum(z**2, axis=-1)) / 2.0
         weights = model.decoder.trainable_variables  # none where it is frozen
-        squares = sum((tf.reduce_sum(tf.convert_to_tensor(v) ** 2) for v in weights), tf.zeros([]))
-        decoder = self.weight_decay * squares
+        squares = (tf.reduce_sum(tf.cast(weight, tf.float32) ** 2) for weight in weights)
+        decoder = self.weight_decay * sum(squares, tf.zeros([]))
         if self.gradient_penalty:
             decoder += self.gradient_penalty * jacobian_squared(model, batch, z, training)
         return {

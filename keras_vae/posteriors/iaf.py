@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vae._parts import StatefulPart, check_count, name_of, register
+from keras_vae._parts import StatefulPart, check_count, masked_degrees, name_of, register
 from keras_vae.posteriors._flow import Flow
 
 _OPEN = 2.0  # what the gates start from: sigmoid(2) = 0.88 of z stays
@@ -28,7 +28,8 @@ class IAF(StatefulPart, Flow):
     Args:
         latent_dim: size of z.
         num_steps: number of steps.
-        hidden: units of the hidden layer of each step's network.
+        hidden: units of the hidden layer of each step's network. With fewer than latent_dim, some latents
+            do not read the nearest of those before them.
         context_size: size of h.
 
     Raises:
@@ -113,7 +114,7 @@ class _Step(StatefulPart):
         super().__init__(name=name)
         order = np.arange(1, latent_dim + 1)
         order = order[::-1] if backwards else order
-        degree = np.arange(hidden) % latent_dim
+        degree = masked_degrees(hidden, latent_dim)
         self._into = (order[:, np.newaxis] <= degree).astype(np.float32)
         self._out_of = np.tile(degree[:, np.newaxis] < order, 2).astype(np.float32)
         self.from_z = self.add_weight(shape=(latent_dim, hidden), name="from_z")

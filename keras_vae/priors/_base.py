@@ -1,6 +1,6 @@
 import abc
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import keras
 import tensorflow as tf
@@ -38,8 +38,19 @@ class Prior(StatefulPart, abc.ABC):
     def check(self, model: Any) -> None:
         """Raises `ValueError` where the model's other parts do not fit this prior, naming both."""
 
+    def over(self, encoder: keras.Model) -> Self:
+        """This prior, made of another copy of the encoder where it is made of one: configs have a copy
+        for the model and one for its prior.
+        """
+        return self
+
     @property
     def noise_size(self) -> int:
+        return self.latent_dim
+
+    @property
+    def widest_layer(self) -> int:
+        """The most numbers that the density holds at once for one z."""
         return self.latent_dim
 
     @property

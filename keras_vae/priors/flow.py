@@ -7,7 +7,15 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from keras_vae._parts import as_tuple, check_count, name_of, register, scale_of, soft_clip
+from keras_vae._parts import (
+    as_tuple,
+    check_count,
+    masked_degrees,
+    name_of,
+    register,
+    scale_of,
+    soft_clip,
+)
 from keras_vae.priors._base import Prior
 
 tfd, tfb = tfp.distributions, tfp.bijectors
@@ -159,7 +167,9 @@ class MAF(FlowPrior):
 
     A density costs one pass and a sample latent_dim of them, one after the other: for densities
     that are taken often, as in training, and samples that are not. One block is the Gaussian
-    autoregressive model p(z) = prod_d N(z_d; shift_d, exp(log_scale_d)^2) itself.
+    autoregressive model p(z) = prod_d N(z_d; shift_d, exp(log_scale_d)^2) itself, in which every
+    dimension reads all before it where hidden layers have latent_dim - 1 units or more; with fewer,
+    some do not read the nearest ones.
 
     Args:
         latent_dim, num_blocks, hidden, seed: as of `FlowPrior`.
@@ -185,7 +195,7 @@ class MAF(FlowPrior):
         h, seen = keras.Input((self.latent_dim,), dtype="float32"), place
         inputs = h
         for layer, units in enumerate(self.hidden):
-            sees = 1 + np.arange(units) % (self.latent_dim - 1)
+            sees = 1 + masked_degrees(units, self.latent_dim - 1)
             start = self._initializer(number, layer)
             mask = sees[np.newaxis] >= seen[:, np.newaxis]
             h, seen = MaskedDense(mask, activation="relu", kernel_initializer=start)(h), sees

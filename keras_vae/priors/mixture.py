@@ -50,6 +50,10 @@ class NormalMixture(Prior):
     def noise_size(self):
         return self.latent_dim + 2
 
+    @property
+    def widest_layer(self):
+        return max(self.latent_dim, 2 * self.num_components)  # in float64
+
     def distribution(self, batch=None):
         components = tfd.Independent(tfd.Normal(tf.convert_to_tensor(self.loc), self._scale()), 1)
         return mixture(tf.convert_to_tensor(self.logits), components)
@@ -151,6 +155,10 @@ class MultivariateNormalMixture(Prior):
     @property
     def noise_size(self):
         return self.latent_dim + 2
+
+    @property
+    def widest_layer(self):
+        return self.num_components * self.latent_dim
 
     def distribution(self, batch=None):
         return PushForward(self, self._log_prob)

@@ -67,6 +67,10 @@ class TwoStage(Prior):
     def noise_size(self):
         return self.vae.prior.noise_size + self.latent_dim
 
+    @property
+    def widest_layer(self):
+        return self.num_samples * self.vae.widest_layer
+
     def distribution(self, batch=None):
         return PushForward(self, self._bound)
 

@@ -19,6 +19,8 @@ class VampPrior(Prior):
     posterior as that moves; what a standard normal costs in rate, it saves. The encoder is the
     model's own: hand the same object to both. `trainable = False` holds the pseudo-inputs, and not the
     encoder. Columns of categories have no slope to learn by: pseudo-inputs keep those they start with.
+    Pseudo-inputs are encoded as in evaluation, in training too: with dropout or batch normalisation in
+    the encoder, the rate of training is not that of evaluation until moving averages have settled.
 
     Args:
         encoder: the model's encoder, with x as its only input.
@@ -69,15 +71,16 @@ class VampPrior(Prior):
             )
         event = tuple(encoder.input_shape[1:])
         if pseudo_inputs is not None:
-            pseudo_inputs = np.asarray(pseudo_inputs, np.float32)
+            received = np.shape(pseudo_inputs)
             if num_components is None:
-                num_components = len(pseudo_inputs) if pseudo_inputs.ndim else 1
-            if pseudo_inputs.shape != (num_components, *event):
+                num_components = received[0] if received else 1
+            if received != (num_components, *event):
                 size = num_components or "K"
                 raise ValueError(
                     "The pseudo-inputs of VampPrior are one or more examples as the encoder takes them, of shape "
-                    f"({size}, {', '.join(map(str, event))}). Received: {pseudo_inputs.shape}"
+                    f"({size}, {', '.join(map(str, event))}). Received: {received}"
                 )
+            pseudo_inputs = np.asarray(pseudo_inputs, np.float32)
             if not np.isfinite(pseudo_inputs).all():
                 raise ValueError("The pseudo-inputs of VampPrior hold NaN or infinite values.")
         num_components = 500 if num_components is None else num_components
@@ -107,6 +110,16 @@ class VampPrior(Prior):
     @property
     def noise_size(self):
         return self.posterior.noise_size(self.latent_dim) + 2
+
+    @property
+    def widest_layer(self):
+        return max(self.latent_dim, 2 * self.num_components)  # in float64
+
+    def over(self, encoder):
+        if self.encoder is encoder:
+            return self
+        config = {**self.get_config(), "encoder": encoder, "posterior": self.posterior}
+        return type(self)(**config)
 
     def check(self, model):
         if self.encoder is not model.encoder or self.posterior != model.posterior:

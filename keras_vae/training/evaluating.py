@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_vae import _files
 from keras_vae.evaluation import (
@@ -15,11 +14,12 @@ from keras_vae.evaluation import (
     LogLikelihood,
     annealed_log_likelihood,
     bidirectional_check,
+    check_annealing,
     latent_use,
     log_likelihood,
 )
 from keras_vae.models import num_rows
-from keras_vae.training.results import examples
+from keras_vae.training.results import examples, some
 from keras_vae.training.run import Run
 
 _ANNEALED = 50  # examples for annealed importance sampling, which takes long
@@ -34,7 +34,8 @@ class Evaluation:
         terms: the objective's terms over the same examples, nats per example.
         active_units: how many latent dimensions depend on them; None for a single example.
         about: what it is an evaluation of, and how: data, protocol, split, number of examples, seed.
-        annealed: log p(x) of the first of them by annealed importance sampling, if it was asked for.
+        annealed: log p(x) of some of them, at random, by annealed importance sampling, if it was asked for.
+        annealed_rows: which.
         check: how far below the truth that is, on as many examples that the model drew.
     """
 
@@ -43,6 +44,7 @@ class Evaluation:
     active_units: int | None
     about: dict[str, Any]
     annealed: AnnealedLogLikelihood | None = None
+    annealed_rows: np.ndarray | None = None
     check: BidirectionalCheck | None = None
 
     def rows(self) -> list[tuple[str, str, str]]:
@@ -54,12 +56,12 @@ class Evaluation:
             sampled = f"-log p(x){at_most}, k={estimate.num_samples}"
             found.append((sampled, -estimate.mean, estimate.standard_error))
         if estimate is not None and annealed is not None and check is not None:
-            first = annealed.num_examples
-            of_these = float(np.mean(estimate.per_example[:first]))
+            number = annealed.num_examples
+            of_these = float(np.mean(estimate.per_example[self.annealed_rows]))
             found += [
-                (f"the same, of the first {first}", -of_these, None),
-                (f"annealed, of the first {first}", -annealed.mean, annealed.standard_error),
-                (f"gap of {first} drawn examples", check.gap, check.gap_standard_error),
+                (f"the same, of {number} of them", -of_these, None),
+                (f"annealed, of these {number}", -annealed.mean, annealed.standard_error),
+                (f"gap of {number} drawn examples", check.gap, check.gap_standard_error),
             ]
         found += [(term.replace("_", " "), value, None) for term, value in self.terms.items()]
         return [
@@ -128,22 +130,24 @@ def evaluate_run(
         split: "train", "validation" or "test".
         limit: only the first so many examples.
         seed: of the importance samples.
-        num_temperatures: of annealed importance sampling, on the first 50 examples; None: without.
+        num_temperatures: of annealed importance sampling, on 50 of the examples; None: without.
     """
     model, x = run.model, examples(run.data, split, limit)
+    if num_temperatures is not None:
+        check_annealing(model, num_temperatures)  # before what takes long
     estimate = None
     if model.posterior.has_density:
         estimate = log_likelihood(model, x, num_samples, seed=seed)
     terms = model.evaluate(x, batch_size=500, verbose=0, return_dict=True)
-    annealed = check = None
+    annealed = rows = check = None
     if num_temperatures is not None:
-        first = tf.nest.map_structure(lambda array: array[:_ANNEALED], x)
-        annealed = annealed_log_likelihood(model, first, num_temperatures, seed=seed)
+        chosen, rows = some(x, _ANNEALED, seed)
+        annealed = annealed_log_likelihood(model, chosen, num_temperatures, seed=seed)
         check = bidirectional_check(
             model,
             annealed.num_examples,
             num_temperatures,
-            conditions={name: first[name] for name in model.side_inputs},
+            conditions={name: chosen[name] for name in model.side_inputs},
             seed=seed,
         )
     return Evaluation(
@@ -158,5 +162,6 @@ def evaluate_run(
             "seed": seed,
         },
         annealed=annealed,
+        annealed_rows=rows,
         check=check,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from keras_vae import _files, pictures
 from keras_vae._parts import check_known
@@ -14,7 +15,7 @@ from keras_vae.data import Splits
 from keras_vae.data.tables import described
 from keras_vae.export import FORMATS, QUANTIZATIONS, Parity, export
 from keras_vae.likelihoods import Column
-from keras_vae.models import EncoderDecoder
+from keras_vae.models import EncoderDecoder, num_rows
 from keras_vae.training.run import Run
 
 _COST_EXAMPLES = 1000  # to measure the cost of quantisation on
@@ -27,6 +28,15 @@ def examples(splits: Splits, split: str, limit: int | None = None) -> Any:
         raise ValueError(f"The number of examples has to be at least 1. Received: {limit}")
     available = len(splits.stored[split])
     return splits.examples(split, available if limit is None else min(limit, available))
+
+
+def some(batch: Any, number: int, seed: int) -> tuple[Any, np.ndarray]:
+    """So many examples of a batch at random, or all where there are no more; and which: the first ones need
+    not be like the others, as in data that are sorted.
+    """
+    rows = np.random.default_rng(seed % 2**64).permutation(num_rows(batch))[:number]
+    rows = np.sort(rows)
+    return tf.nest.map_structure(lambda array: array[rows], batch), rows
 
 
 def class_number(run: Run, name: str) -> int:

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from keras_vae import _files
@@ -29,6 +29,18 @@ class TrainingDiverged(RuntimeError):
             "are better divided by their standard deviation first; else a lower learning rate, or a likelihood "
             "with a fixed scale, usually helps."
         )
+
+
+_KEPT = (
+    "config.json",
+    "model.keras",
+    "history.csv",
+    "evaluation",
+    "evaluation.json",
+    "log_likelihood.npy",
+    "state",
+    "tensorboard",
+)
 
 
 class Run:
@@ -100,6 +112,33 @@ class Run:
         with _files.publishing(folder, cls.ENTRIES) as new:
             (new / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         return cls(folder)
+
+    def check_outputs(
+        self,
+        *outputs: str | os.PathLike[str] | None,
+        sources: Sequence[str | os.PathLike[str] | None] = (),
+    ) -> None:
+        """Raises `OSError` where a file cannot be written, or would take the place of what is needed: what the
+        run is made of, the data it was trained on, what is to be read.
+
+        Args:
+            outputs: files to write; None is none.
+            sources: files or folders to read; None, and names of data sets, are none.
+        """
+        for output in filter(None, outputs):
+            _files.claim_file(output)
+            path = Path(output).resolve()
+            kept = [(self.path / name, "is a part of the run") for name in _KEPT]
+            kept += [
+                (Path(source), "holds data")
+                for source in (self.recipe.data, *sources)
+                if source is not None
+            ]
+            for place, why in kept:
+                if place.exists() and path.is_relative_to(place.resolve()):
+                    raise FileExistsError(
+                        f"{output} was not written, since {place} {why}. Choose another place."
+                    )
 
     @property
     def model_path(self) -> Path:
