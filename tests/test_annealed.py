@@ -62,6 +62,13 @@ def test_settings_that_make_no_chain_are_refused(settings, message):
         evaluation.annealed_log_likelihood(oracle.vae(), oracle.sample(2), **settings)
 
 
+def test_conditions_of_another_number_are_refused():
+    with pytest.raises(
+        ValueError, match=r"'angle' has to have a row for each of the 5 examples.*4 rows"
+    ):
+        evaluation.bidirectional_check(oracle.vae(), 5, 3, conditions={"angle": np.zeros([4, 1])})
+
+
 def test_latents_that_are_not_real_and_densities_that_are_not_known_are_refused(monkeypatch):
     model = oracle.vae()
     monkeypatch.setattr(type(model.posterior), "invertible", False)

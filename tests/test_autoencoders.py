@@ -134,6 +134,38 @@ def test_what_cannot_be_copied_layer_by_layer_is_not_normalised(network):
         networks.spectrally_normalized(network)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [keras.layers.SeparableConv1D(3, 2), keras.layers.TimeDistributed(keras.layers.Dense(3))],
+)
+def test_kernels_that_cannot_be_held_are_named(layer):
+    network = keras.Sequential([keras.Input((4, 2)), layer, keras.layers.Flatten()])
+    with pytest.raises(ValueError, match=f"{type(layer).__name__} layer .* has its kernel where"):
+        networks.spectrally_normalized(network)
+
+
+@pytest.mark.parametrize("policy", ["float64", "bfloat16", "mixed_bfloat16"])
+def test_regularised_networks_train_in_other_dtypes(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = model_of(RAE(weight_decay=0.1))
+        kernel = model.decoder.layers[-1]
+        kernel.kernel.regularizer = keras.regularizers.L2(0.5)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    x = np.random.default_rng(0).random((6, *model.event_shape)).astype(np.float32)
+    model.compile("sgd", run_eagerly=True)
+    terms = model.test_on_batch(x, return_dict=True)
+    squares = sum(
+        np.sum(np.square(w.numpy(), dtype=np.float64)) for w in model.decoder.trainable_variables
+    )
+    assert terms["decoder_penalty"] == pytest.approx(0.1 * squares, rel=2e-2)
+    added = 0.5 * np.sum(np.square(kernel.kernel.numpy(), dtype=np.float64))
+    rest = terms["loss"] - sum(value for name, value in terms.items() if name != "loss")
+    assert rest == pytest.approx(added, rel=2e-2)
+    assert np.isfinite(model.train_on_batch(x)).all()
+
+
 def test_a_network_keeps_its_weights_when_it_is_normalised():
     decoder = networks.mlp((4, 4, 1), 2, hidden=6, output_mean=0.3)[1]
     z = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)

@@ -26,6 +26,8 @@ def test_an_estimate_knows_its_examples_in_whatever_form_they_came():
     assert estimate(x=X.astype(np.float64)).sha256 == found.sha256
     assert estimate(x=tf.data.Dataset.from_tensor_slices(X).batch(7)).sha256 == found.sha256
     assert estimate(x=X[::-1]).sha256 != found.sha256
+    assert estimate(x={"x": X}).sha256 == found.sha256
+    assert "nan" not in str(estimate(x=X[:1], num_samples=1))
 
 
 MEASURES = {
@@ -44,6 +46,9 @@ MEASURES = {
 def test_examples_are_arrays_or_what_becomes_one(name):
     measure = MEASURES[name]
     np.testing.assert_array_equal(measure(X.tolist()), measure(X))
+    if name not in ("log_likelihood",):
+        with pytest.raises(TypeError, match=r"all at once\. Received batches of them: "):
+            measure(tf.data.Dataset.from_tensors(X))
     for data in (None, "test", (X, X)):
         with pytest.raises(
             TypeError, match=f"Expected examples as an array.*{type(data).__name__}"

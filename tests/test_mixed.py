@@ -117,6 +117,15 @@ def test_blocks_of_another_size_are_refused(block, said):
         Block(**block)
 
 
+def test_what_is_no_block_is_refused():
+    with pytest.raises(ValueError, match=r"likelihood of vectors that has no weights.*Normal"):
+        Block(likelihood=Normal, indices=(0,))
+    with pytest.raises(ValueError, match=r'"indices".*at least 0.*-1'):
+        Block(likelihood=Normal(), indices=(-1,))
+    with pytest.raises(TypeError, match="instances of Block"):
+        Mixed(blocks=(Normal(),))
+
+
 def test_schedules_in_blocks_are_read():
     schedule = keras.optimizers.schedules.PolynomialDecay(1.0, 10, 0.1)
     mixed, plain = (

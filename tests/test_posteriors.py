@@ -159,6 +159,16 @@ def test_every_planar_layer_is_invertible(rng):
     assert (np.linalg.det(tape.batch_jacobian(z, noise).numpy().astype(np.float64)) > 0).all()
 
 
+def test_narrow_steps_of_an_iaf_read_latents_throughout():
+    for hidden, missing in ((4, 0.3), (10, 0.0), (32, 0.0)):
+        for number, step in enumerate(posteriors.IAF(10, num_steps=2, hidden=hidden).steps):
+            reads = (step._into @ step._out_of)[:, :10].T > 0
+            reads = reads[::-1, ::-1] if number % 2 else reads
+            assert not np.triu(reads).any()
+            assert reads.sum() >= 45 * (1 - missing)
+            assert reads[:, :7].any(axis=0).all()
+
+
 def test_every_step_of_an_iaf_is_triangular_in_the_order_opposite_to_the_last(rng):
     for number, step in enumerate(iaf().steps):
         z = tf.constant(rng.normal(size=(4, DIM)), tf.float32)
@@ -411,7 +421,7 @@ MISFITS = {
     ),
     "free bits": (
         lambda: vae(posterior=FULL, objective=objectives.ELBO(free_bits=0.1)),
-        "ELBO.*MultivariateNormal.*such as Normal",
+        "free_bits=0.1 of ELBO.*MultivariateNormal.*such as Normal",
     ),
     "paths of a flow": (
         lambda: vae(posterior=PLANAR, objective=objectives.StickingTheLanding()),

@@ -161,6 +161,10 @@ def test_features_of_a_classifier_of_ones_own():
     x = rng.normal(size=(5, 3))
     np.testing.assert_allclose(features(x), np.maximum(x @ kernel + bias, 0), atol=1e-5)
     assert str(features) == f"features of mine, sha256 {features.sha256[:12]}"
+    with pytest.raises(TypeError, match="that is built"):
+        evaluation.features_of(keras.Sequential([keras.layers.Dense(2)]), "unbuilt")
+    with pytest.raises(ValueError, match="labels of shape"):
+        evaluation.train_features(x, np.eye(5), (x, np.arange(5)))
     images = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Conv2D(2, 3)])
     with pytest.raises(ValueError, match="last layer of the classifier"):
         evaluation.features_of(images, "images")
