@@ -31,6 +31,7 @@ class TrainingDiverged(RuntimeError):
         )
 
 
+# What the other commands read: no picture or table may take its place.
 _KEPT = (
     "config.json",
     "model.keras",
