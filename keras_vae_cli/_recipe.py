@@ -65,12 +65,12 @@ PriorOption = Annotated[
     ),
 ]
 WarmUpOption = Annotated[
-    int, typer.Option(min=0, help="Epochs over which the weight of the rate rises from 0.")
+    int, typer.Option(min=0, help="Epochs over which beta of elbo, or the capacity, rises from 0.")
 ]
 CyclesOption = Annotated[
     int,
     typer.Option(
-        min=0, help="How often it rises from 0 instead, in the first half of every cycle."
+        min=0, help="How often beta rises from 0 instead, in the first half of every cycle."
     ),
 ]
 FreeBitsOption = Annotated[

@@ -79,10 +79,14 @@ def train(
     beta: Annotated[
         float | None,
         typer.Option(
-            help="Weight of the rate in elbo and of the codes' size in rae, by default 1; or of what beta-tc, factor, "
-            "adversarial and structural-similarity add, by default 6, 35, 1 and 100."
+            help="Weight of the rate in elbo and of the codes' size in rae, by default 1; or of what the others add, "
+            "by default 6 in beta-tc, 35 in factor, 10 in dip, 100 in info, capacity and structural-similarity, 1 in "
+            "adversarial."
         ),
     ] = None,
+    capacity: Annotated[
+        float, typer.Option(help="Nats of rate that capacity holds to, after a warm-up.")
+    ] = 25.0,
     warm_up: WarmUpOption = 0,
     cycles: CyclesOption = 0,
     free_bits: FreeBitsOption = 0.0,
@@ -143,6 +147,7 @@ def train(
                 objective=objective,
                 num_samples=num_samples,
                 beta=beta,
+                capacity=capacity,
                 warm_up=warm_up,
                 cycles=cycles,
                 free_bits=free_bits,

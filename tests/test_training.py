@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from keras_vae import data, training
+from keras_vae import data, objectives, training
 from keras_vae.data.splits import steps_per_execution
 from keras_vae.training import Recipe, Run, TrainingDiverged, callbacks, logs
 from keras_vae.training.recipe import adam
@@ -269,6 +269,33 @@ def test_the_rate_is_annealed_and_has_its_free_bits_as_the_recipe_says(recipe):
     assert rising.free_bits == 0.0
 
 
+def test_the_capacity_rises_as_the_recipe_says(recipe):
+    splits = recipe.load_data()
+    chosen = dataclasses.replace(recipe, objective="capacity", capacity=8.0, warm_up=2)
+    objective = chosen.build(splits).objective
+    assert objective.gamma == 100.0
+    np.testing.assert_allclose([objective.capacity(step) for step in (0, 6, 24, 47)], [0, 2, 8, 8])
+    at_once = dataclasses.replace(chosen, warm_up=0, beta=3.0).build(splits).objective
+    assert at_once == objectives.Capacity(gamma=3.0, capacity=8.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "weighted"),
+    [
+        ("elbo", objectives.ELBO(beta=7.0)),
+        ("rae", objectives.RAE(beta=7.0, weight_decay=1e-3)),
+        ("beta-tc", objectives.BetaTC(beta=7.0, num_examples=240)),
+        ("dip", objectives.DIPVAE(off_diagonal=7.0, diagonal=7.0)),
+        ("info", objectives.InfoVAE(scale=7.0)),
+        ("structural-similarity", objectives.StructuralSimilarity(weight=7.0)),
+    ],
+)
+def test_beta_is_the_weight_of_what_an_objective_adds(recipe, name, weighted):
+    splits = recipe.load_data()
+    chosen = dataclasses.replace(recipe, objective=name, beta=7.0)
+    assert training.parts.OBJECTIVES[name](chosen, splits) == weighted
+
+
 def test_warm_up_is_chosen_by_the_bound_that_is_not_annealed(recipe, tmp_path):
     annealed = dataclasses.replace(recipe, warm_up=3)
     run = training.train(annealed, tmp_path / "run", console=QUIET)
@@ -347,6 +374,8 @@ def test_steps_per_execution_divide_the_epoch():
         ({"cycles": -1}, "cycles.*-1"),
         ({"cycles": 2, "objective": "iwae"}, "cycles belongs to the objective elbo, not to iwae"),
         ({"free_bits": -0.1}, "free_bits.*-0.1"),
+        ({"capacity": -1.0, "objective": "capacity"}, "capacity.*-1"),
+        ({"capacity": 10.0}, "capacity belongs to the objective capacity, not to elbo"),
         ({"free_bits": 0.1, "prior": "mixture"}, "ELBO.*NormalMixture"),
         ({"mechanism": "linar"}, "Did you mean 'linear'"),
         ({"mechanism": "linear"}, "Expected a table with missing values.*images"),

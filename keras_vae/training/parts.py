@@ -79,21 +79,30 @@ def _vamp(recipe: "Recipe", splits: Splits, encoder: keras.Model) -> priors.Vamp
     )
 
 
+def _warmed_up(recipe: "Recipe", splits: Splits, high: float):
+    """What rises from 0 within the recipe's warm-up; the number itself where there is none."""
+    if not recipe.warm_up:
+        return high
+    steps = recipe.warm_up * recipe.steps_in_epoch(splits)
+    return keras.optimizers.schedules.PolynomialDecay(0.0, steps, high)
+
+
 def _elbo(recipe: "Recipe", splits: Splits) -> objectives.ELBO:
-    steps_per_epoch, high = recipe.steps_in_epoch(splits), recipe.rate_weight
-    beta = high
-    if recipe.warm_up:
-        steps = recipe.warm_up * steps_per_epoch
-        beta = keras.optimizers.schedules.PolynomialDecay(0.0, steps, high)
+    beta = _warmed_up(recipe, splits, recipe.rate_weight)
     if recipe.cycles:
-        period = math.ceil(recipe.epochs * steps_per_epoch / recipe.cycles)
-        beta = objectives.Cyclical(period, high=high)
+        steps = recipe.epochs * recipe.steps_in_epoch(splits)
+        beta = objectives.Cyclical(math.ceil(steps / recipe.cycles), high=recipe.rate_weight)
     return objectives.ELBO(beta=beta, free_bits=recipe.free_bits)
 
 
-def _weight(recipe: "Recipe", name: str) -> dict[str, Any]:
-    """The argument for the weight of what a method adds, by its name there; none for its default."""
-    return {} if recipe.beta is None else {name: recipe.beta}
+def _capacity(recipe: "Recipe", splits: Splits) -> objectives.Capacity:
+    capacity = _warmed_up(recipe, splits, recipe.capacity)
+    return objectives.Capacity(capacity=capacity, **_weight(recipe, "gamma"))
+
+
+def _weight(recipe: "Recipe", *names: str) -> dict[str, Any]:
+    """The arguments for the weight of what a method adds, by their names there; none for its default."""
+    return {} if recipe.beta is None else dict.fromkeys(names, recipe.beta)
 
 
 def _with_discriminator(kind: Callable[..., objectives.Objective], weight: str):
@@ -184,14 +193,14 @@ OBJECTIVES: dict[str, Callable[["Recipe", Splits], objectives.Objective]] = {
     "ciwae": _of_samples(objectives.CIWAE),
     "piwae": _of_samples(objectives.PIWAE),
     "multiply-iwae": _of_samples(objectives.MultiplyIWAE),
-    "capacity": lambda recipe, splits: objectives.Capacity(),
+    "capacity": _capacity,
     "beta-tc": lambda recipe, splits: objectives.BetaTC(
         num_examples=splits.num_train, **_weight(recipe, "beta")
     ),
     "factor": _with_discriminator(objectives.FactorVAE, "gamma"),
     "adversarial": _with_discriminator(objectives.AdversarialAutoencoder, "scale"),
-    "dip": lambda recipe, splits: objectives.DIPVAE(),
-    "info": lambda recipe, splits: objectives.InfoVAE(),
+    "dip": lambda recipe, splits: objectives.DIPVAE(**_weight(recipe, "off_diagonal", "diagonal")),
+    "info": lambda recipe, splits: objectives.InfoVAE(**_weight(recipe, "scale")),
     "rae": lambda recipe, splits: objectives.RAE(beta=recipe.rate_weight, weight_decay=1e-3),
     "structural-similarity": lambda recipe, splits: objectives.StructuralSimilarity(
         value_range=float(np.ptp(splits.value_range)), **_weight(recipe, "weight")

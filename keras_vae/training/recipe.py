@@ -33,9 +33,20 @@ from keras_vae.training.parts import (
 _OWNERS = {
     "beta": (
         "objective",
-        ("elbo", "beta-tc", "factor", "adversarial", "rae", "structural-similarity"),
+        (
+            "elbo",
+            "beta-tc",
+            "factor",
+            "dip",
+            "info",
+            "capacity",
+            "adversarial",
+            "rae",
+            "structural-similarity",
+        ),
     ),
-    "warm_up": ("objective", ("elbo",)),
+    "capacity": ("objective", ("capacity",)),
+    "warm_up": ("objective", ("elbo", "capacity")),
     "cycles": ("objective", ("elbo",)),
     "free_bits": ("objective", ("elbo",)),
     "num_samples": ("objective", ("iwae", "dreg", "ciwae", "piwae", "multiply-iwae")),
@@ -68,11 +79,12 @@ class Recipe:
         num_components: of the priors "mixture" and "vamp".
         objective: a name in `OBJECTIVES`.
         num_samples: importance samples K of the objective "iwae" and its like.
-        beta: final weight of the rate in the objective "elbo", and of the codes' size in "rae"; weight of
-            what "beta-tc", "factor", "adversarial" and "structural-similarity" add. None: 1, or 6, 35, 1
-            and 100 of the latter.
-        warm_up: epochs over which that weight rises from 0.
-        cycles: how often it rises from 0 instead, in the first half of every cycle; 0: never.
+        beta: final weight of the rate in the objective "elbo", and of the codes' size in "rae", None: 1;
+            weight of what others add, None: 6 in "beta-tc", 35 in "factor", 10 in "dip", 100 in "info",
+            "capacity" and "structural-similarity", 1 in "adversarial".
+        capacity: nats of rate that the objective "capacity" holds to, in the end.
+        warm_up: epochs over which beta of "elbo", or the capacity, rises from 0.
+        cycles: how often beta rises from 0 instead, in the first half of every cycle; 0: never.
         free_bits: nats of rate that each latent dimension has for nothing in the objective "elbo".
         mechanism: what a table's values are missing by, a name in `networks.MECHANISMS`, which makes
             the model a `NotMIWAE`; None: at random.
@@ -102,6 +114,7 @@ class Recipe:
     objective: str = "elbo"
     num_samples: int = 5
     beta: float | None = None
+    capacity: float = 25.0
     warm_up: int = 0
     cycles: int = 0
     free_bits: float = 0.0
@@ -142,7 +155,8 @@ class Recipe:
             if (count := getattr(self, name)) is not None:
                 check_count("Recipe", **{name: count})
         check_positive("Recipe", learning_rate=self.learning_rate)
-        check_positive("Recipe", or_zero=True, beta=self.rate_weight, free_bits=self.free_bits)
+        weights = {"beta": self.rate_weight, "free_bits": self.free_bits, "capacity": self.capacity}
+        check_positive("Recipe", or_zero=True, **weights)
         if self.cycles and (self.warm_up or not self.rate_weight):
             raise ValueError(
                 f"The weight of the rate rises {self.cycles} times with cycles, from 0 to beta. Expected no "
