@@ -31,8 +31,18 @@ def register(cls: type[T]) -> type[T]:
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def value_object(cls: type[T]) -> type[T]:
     """Makes a class a part that neither learns nor stores: a frozen, registered, keyword-only
-    dataclass.
+    dataclass. NumPy's numbers become Python's, which are of any tensor's dtype.
     """
+    check = getattr(cls, "__post_init__", None)
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            if isinstance(value := getattr(self, field.name), np.generic):
+                object.__setattr__(self, field.name, value.item())
+        if check is not None:
+            check(self)
+
+    cls.__post_init__ = __post_init__  # pyright: ignore[reportAttributeAccessIssue]
     return register(dataclasses.dataclass(frozen=True, kw_only=True)(cls))
 
 
@@ -42,12 +52,7 @@ class Configurable:
     def get_config(self) -> dict[str, Any]:
         fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
         values = {f.name: getattr(self, f.name) for f in fields}
-        return {
-            name: keras.saving.serialize_keras_object(
-                value.item() if isinstance(value, np.generic) else value
-            )
-            for name, value in values.items()
-        }
+        return {name: keras.saving.serialize_keras_object(value) for name, value in values.items()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:

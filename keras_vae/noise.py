@@ -96,7 +96,7 @@ def standard_normals(seed: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     eagerly and in a graph; XLA makes other normals of the same bits.
 
     Under a `tf.distribute` strategy they are this replica's rows of the draw for the global batch, so
-    that any number of replicas draws what one process draws.
+    that any number of replicas draws what one process draws, if all have as many rows.
 
     Args:
         seed: int32 [2].

@@ -39,7 +39,7 @@ def evaluate(
         int | None,
         typer.Option(
             min=2,
-            help="Also annealed importance sampling, on the first 50 examples: many minutes; take 500 or more.",
+            help="Also annealed importance sampling, on 50 examples at random: many minutes; take 500 or more.",
         ),
     ] = None,
     features: Annotated[

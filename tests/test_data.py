@@ -256,6 +256,17 @@ def test_fingerprints_tell_data_and_protocols_apart():
     assert len(prints) == 6
 
 
+def test_fingerprints_know_the_labels_that_networks_are_told():
+    def prints(labels, condition):
+        return data.from_arrays(
+            grey_images(), train_labels=labels, protocol="grey", condition=condition
+        ).fingerprints["train"]
+
+    labels = np.arange(len(grey_images())) % 3
+    assert prints(labels, None) == prints(labels[::-1], None)
+    assert prints(labels, "label") != prints(labels[::-1], "label")
+
+
 def test_dynamic_and_static_share_their_evaluation_draws():
     dynamic, static = (data.from_arrays(grey_images(), protocol=p) for p in ("dynamic", "static"))
     assert dynamic.fingerprints["test"] == static.fingerprints["test"]

@@ -7,7 +7,9 @@ import pytest
 import tensorflow as tf
 from oracles import LinearGaussian
 
-from keras_vae import aggregate, evaluation, export
+from keras_vae import VAE, aggregate, evaluation, export, likelihoods, networks
+from keras_vae.evaluation.estimate import log_mean_variance
+from keras_vae.models import NotMIWAE
 
 oracle = LinearGaussian.random()
 X = oracle.sample(25)
@@ -110,3 +112,51 @@ def test_numbers_that_cannot_be_compared_are_not(other, message):
 def test_a_folder_is_no_model(measure):
     with pytest.raises(TypeError, match=r"such as `load_model` gives .* Received: 'runs/a'"):
         measure("runs/a")
+
+
+def test_a_probability_and_a_density_are_not_compared():
+    """The same numbers in the same data set, which the SHA-256 cannot tell apart."""
+    x = (np.random.default_rng(0).integers(0, 256, (8, 6)) / 255.0).astype(np.float32)
+
+    def of(likelihood):
+        vae = VAE(*networks.mlp(6, 2, hidden=(4,), likelihood=likelihood), likelihood=likelihood)
+        return estimate(vae, x, 3)
+
+    mass, density = of(likelihoods.DiscretizedLogistic()), of(likelihoods.Normal())
+    assert (mass.measure, density.measure) == ("probability", "density")
+    assert mass.sha256 == density.sha256
+    with pytest.raises(ValueError, match="measure probability and density"):
+        evaluation.difference(mass, density)
+    assert np.isfinite(evaluation.difference(density, of(likelihoods.Laplace())).mean)
+    annealed = evaluation.annealed_log_likelihood(MODEL, X[:2], 2, num_chains=2, progress=False)
+    assert annealed.measure == "density"
+    assert "density" in str(annealed)
+
+
+def test_what_is_missing_counts_in_another_measure():
+    blocks = [
+        likelihoods.Block(likelihood=likelihoods.Normal(), indices=(0, 2)),
+        likelihoods.Block(likelihood=likelihoods.Bernoulli(), indices=(1,)),
+    ]
+    mixed = likelihoods.Mixed(blocks=blocks)
+    assert mixed.measure == "density of column 0, column 2; probability of column 1"
+    count = likelihoods.ZeroInflated(likelihood=likelihoods.Poisson())
+    counts = [likelihoods.Block(likelihood=count, indices=(0,)), blocks[1]]
+    assert likelihoods.Mixed(blocks=counts).measure == "probability"
+    real = likelihoods.Mixed(
+        blocks=[likelihoods.Block(likelihood=likelihoods.Normal(), indices=(0, 1, 2))]
+    )
+    nets = networks.table(real, 2, has_missing=True)
+    both = NotMIWAE(*nets, networks.missingness("self-masking", real), likelihood=real)
+    alone = VAE(*nets, likelihood=real)
+    data = {"x": np.zeros([4, 3], np.float32), "mask": np.ones([4, 3], np.float32)}
+    with pytest.raises(ValueError, match=r"measure density, with .* missing and density"):
+        evaluation.difference(estimate(both, data, 3), estimate(alone, data, 3))
+
+
+@pytest.mark.parametrize("k", [2, 5, 1000])
+def test_the_variance_of_a_log_mean_is_the_unbiased_one(k):
+    w = np.exp(0.3 * np.random.default_rng(k).normal(size=(k, 4)))
+    expected = w.var(axis=0, ddof=1) / k / w.mean(axis=0) ** 2
+    found = log_mean_variance(np.log(w.sum(axis=0)), np.log((w**2).sum(axis=0)), k)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)

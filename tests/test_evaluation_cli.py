@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from keras_vae import pictures
-from keras_vae.training import Recipe, compare, train
+from keras_vae.applications import sampled_runs
+from keras_vae.applications.sampled_runs import feature_space, run_quality, why_no_quality
+from keras_vae.training import Recipe, Run, compare, train
 
 FEW = ("--num-samples", 20, "--limit", 60)
 
@@ -145,9 +147,6 @@ def test_features_of_another_run_are_taken(whole, run, tmp_path):
     """The same network: the same distances as where it was trained. Another shape is refused."""
     import keras
 
-    from keras_vae.applications.sampled_runs import feature_space, run_quality
-    from keras_vae.training import Run
-
     path, _ = whole
     space = feature_space(Run(run), "test", path / "evaluation" / "features.keras")
     quality = run_quality(Run(run), "test", 60, space)["generated"]
@@ -181,6 +180,95 @@ def test_runs_are_ranked_by_paired_differences(whole, run, cli, tmp_path):
     assert "0.50 ± 0.04" in out
     assert "k=20" in out
     assert record["sha256"][:12] in out
+    assert "≤" not in out
+    (best / "evaluation.json").write_text(json.dumps(better | {"is_exact": False}))
+    code, out, _ = cli("compare", worse, best)
+    assert code == 0
+    assert f"≤ {-per_example.mean():.2f}" in out
+    assert "≤: a bound" in out
+
+
+def test_an_evaluation_is_of_the_model_that_it_was_made_with(run, cli, tmp_path):
+    path = copied(run, tmp_path / "a")
+    assert cli("evaluate", path, *FEW)[0] == 0
+    assert cli("compare", path)[0] == 0
+    opened = Run(path)
+    opened.model.decoder.layers[-2].bias.assign_add([0.5] * 64)
+    opened.save_model(opened.model)
+    code, _, err = cli("compare", path)
+    assert code == 1
+    assert f"Run: keras-vae evaluate {path}" in err
+    assert cli("evaluate", path, *FEW)[0] == 0
+    assert cli("compare", path)[0] == 0
+
+
+def relabelled(run, path, labels):
+    """The run on the same images with other labels; without, where they are None."""
+    arrays = dict(np.load(run.parent / "images.npz"))
+    for name in ("y_train", "y_test"):
+        del arrays[name]
+        if labels is not None:
+            arrays[name] = labels(name, len(arrays["x" + name[1:]]))
+    np.savez(path.parent / f"{path.name}.npz", **arrays)
+    return Run(copied(run, path, data=str(path.parent / f"{path.name}.npz")))
+
+
+LABELS = {
+    "one class, not 0": (lambda name, n: np.full(n, 3), "the number of classes is 1"),
+    "no labels": (None, "no labels to train a classifier on"),
+    "a class for every example": (lambda name, n: np.arange(n), "the number of classes is 3"),
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_labels_that_no_classifier_is_trained_on(run, whole, tmp_path, name):
+    labels, words = LABELS[name]
+    changed = relabelled(run, tmp_path / "a", labels)
+    assert words in why_no_quality(changed, "test", 60)
+    features = whole[0] / "evaluation" / "features.keras"
+    assert not why_no_quality(changed, "test", 60, features), "nothing is trained with features"
+    space = feature_space(changed, "test", features)
+    assert "generated" in run_quality(changed, "test", 60, space)
+
+
+def test_a_class_that_training_has_not_counts_as_missed(run, tmp_path):
+    """Half of the test examples are of it."""
+    classes = {"y_train": 2, "y_test": 4}
+    changed = relabelled(run, tmp_path / "a", lambda name, n: np.arange(n) % classes[name])
+    assert not why_no_quality(changed, "test", 60)
+    assert feature_space(changed, "test").accuracy <= 0.5
+
+
+def test_the_classifier_is_measured_on_what_it_has_not_seen(run, monkeypatch):
+    seen = []
+    monkeypatch.setattr(sampled_runs, "train_features", lambda *given, seed: seen.append(given))
+    feature_space(Run(run), "train")
+    (x, _, (held_out, _)) = seen[0]
+    assert (len(x), len(held_out)) == (360, 200)
+    np.testing.assert_array_equal(held_out, Run(run).data.examples("test"))
+
+
+def test_a_split_that_is_too_small_to_measure_is_left_out(run, whole, tmp_path):
+    arrays = dict(np.load(run.parent / "images.npz"))
+    arrays |= {"x_test": arrays["x_test"][:5], "y_test": arrays["y_test"][:5]}
+    arrays |= {"x_val": arrays["x_test"], "y_val": arrays["y_test"]}
+    np.savez(tmp_path / "few.npz", **arrays)
+    changed = Run(copied(run, tmp_path / "a", data=str(tmp_path / "few.npz")))
+    changed.data = changed.recipe.load_data()  # which the model was not trained on
+    space = feature_space(changed, "train", whole[0] / "evaluation" / "features.keras")
+    assert set(run_quality(changed, "train", 60, space)) == {"generated"}
+
+
+def test_samples_that_cannot_be_measured_keep_nothing_else_back(run, cli, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise ValueError("a class of its own")
+
+    monkeypatch.setattr("keras_vae.applications.whole_evaluation.feature_space", fails)
+    path = copied(run, tmp_path / "a")
+    code, out, err = cli("evaluate", path, "--all", *FEW)
+    assert code == 0, err
+    assert "Without the quality of samples: a class of its own" in out
+    assert json.loads((path / "evaluation" / "report.json").read_text())["samples"] == {}
 
 
 @pytest.mark.parametrize(
@@ -191,6 +279,8 @@ def test_runs_are_ranked_by_paired_differences(whole, run, cli, tmp_path):
         ({"sha256": "0" * 64}, "sha256"),
         ({"log_likelihood": -1.0}, "does not belong"),
         ({"bits_per_dim": None, "split": None}, "split test and None"),
+        ({"measure": "density"}, "measure probability and density"),
+        ({"model_sha256": "0" * 64}, "was trained further"),
     ],
 )
 def test_numbers_that_cannot_be_compared_are_refused(whole, cli, tmp_path, change, message):

@@ -238,6 +238,14 @@ def test_an_optimal_scale_is_the_batch_s_in_training_and_a_mean_of_batches_after
     assert float(likelihood.scale) == stored
 
 
+@pytest.mark.parametrize("error", [2e-3, 1.0, 1e3, 1e5])
+def test_an_optimal_scale_is_optimal_for_errors_of_any_size(error):
+    likelihood, x = likelihoods.OptimalNormal(), error * X
+    found = likelihood.log_prob(tf.zeros_like(x), x, training=True)
+    best = stats.norm(0.0, np.sqrt(np.mean(x.astype(np.float64) ** 2))).logpdf(x).sum(-1)
+    np.testing.assert_allclose(found, best, rtol=1e-4)
+
+
 def test_the_gradient_through_an_optimal_scale():
     """Of a sum over the batch, that of the log of the mean squared error, and that at a fixed scale."""
     likelihood, loc = likelihoods.OptimalNormal(), tf.constant(LOC)

@@ -447,6 +447,23 @@ def test_values_that_a_mask_hides_are_not_looked_at():
     assert np.isfinite(model.fit(data, verbose=0).history["loss"][0])
 
 
+def test_values_that_a_mask_hides_need_not_be_in_the_support():
+    """The stand-in for them is 0, which a share is not."""
+    beta = likelihoods.Beta()
+    model = VAE(*encoder_decoder(decoder_size=12), likelihood=beta)
+    model.compile("adam", run_eagerly=True)
+    x = np.random.default_rng(0).uniform(0.1, 0.9, (8, 6)).astype(np.float32)
+    batch = {"x": np.where(np.eye(8, 6), np.nan, x), "mask": 1.0 - np.eye(8, 6, dtype=np.float32)}
+    data = tf.data.Dataset.from_tensor_slices(batch).batch(4)
+    assert np.isfinite(model.fit(data, verbose=0).history["loss"][0])
+    assert np.isfinite(model.train_on_batch(batch, return_dict=True)["loss"])
+    batch["x"][0, 1] = 0.0
+    with pytest.raises(ValueError, match=r"Beta is defined for .*2\.1% .* such as 0\.0"):
+        model.train_on_batch(batch)
+    with pytest.raises(ValueError, match="Beta is defined for"):
+        model.fit(data.map(lambda each: each | {"x": 0.0 * each["mask"]}), verbose=0)
+
+
 def test_endless_data_need_a_length():
     model = vae()
     model.compile("adam", run_eagerly=True)
@@ -652,6 +669,51 @@ def test_a_float16_step_is_a_float32_step():
     for (name, expected), received in zip(whole.items(), half.values(), strict=True):
         if name in moved:
             np.testing.assert_allclose(received, expected, rtol=0.1, atol=2e-3, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [objectives.StickingTheLanding(), objectives.DReG(num_samples=3), objectives.PIWAE()],
+    ids=lambda objective: type(objective).__name__,
+)
+def test_gradients_by_path_are_scaled_in_float16(objective):
+    """Squared errors over 1e-5 overflow it: the loss scale has to come down, and training to go on."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        narrow = likelihoods.Normal(scale=0.003)
+        model = VAE(*encoder_decoder(), likelihood=narrow, objective=objective)
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.compile("adam", jit_compile=False)
+    start = model.encoder.get_weights()
+    losses = model.fit(data_for(model, 128), batch_size=64, epochs=20, verbose=0).history["loss"]
+    assert np.isfinite(losses).all()
+    assert any(
+        np.abs(a - b).max() > 0 for a, b in zip(start, model.encoder.get_weights(), strict=True)
+    )
+    assert int(model.optimizer.inner_optimizer.iterations.numpy()) > 10
+
+
+def test_numbers_of_numpy_are_numbers():
+    """In a graph and eagerly; what they are kept as is Python's own."""
+    normal = likelihoods.Normal(scale=np.float64(0.5))
+    assert type(normal.scale) is float
+    vae = VAE(
+        *networks.mlp(6, latent_dim=np.int64(2), hidden=np.array([4]), likelihood=normal),
+        likelihood=normal,
+        prior=priors.StandardNormal(np.int64(2)),
+        objective=objectives.BetaTC(beta=np.float32(2.0), num_examples=np.int64(16)),
+    )
+    vae.compile("adam", jit_compile=False)
+    assert np.isfinite(vae.fit(data_for(vae, 16), batch_size=8, verbose=0).history["loss"]).all()
+    for prior in (
+        priors.RealNVP(np.int64(2), num_blocks=np.int64(2), hidden=np.array([4]), seed=np.int64(1)),
+        priors.NormalMixture(np.int64(2), np.int64(3), seed=np.int64(1)),
+        priors.RelaxedCategorical(np.int64(4), np.int64(2), temperature=np.float64(0.5)),
+    ):
+        again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(prior))
+        assert again.sample(3).shape == prior.sample(3).shape == (3, prior.latent_dim)
 
 
 def test_seeds_of_a_model_are_integers():

@@ -155,3 +155,12 @@ def test_objectives_of_densities_are_taken(objective):
     taken.compile("sgd", jit_compile=False)
     batch = {"x": np.ones([4, 3], np.float32), "mask": np.array([[1.0, 0, 1]] * 4, np.float32)}
     assert np.isfinite(taken.train_on_batch(batch, return_dict=True)["loss"])
+
+
+def test_a_missingness_that_couples_examples_is_refused_where_gradients_are_by_example():
+    x = keras.Input((3,))
+    logits = keras.layers.Dense(3)(keras.layers.BatchNormalization()(x))
+    nets = networks.table(REAL, 2, has_missing=True)
+    with pytest.raises(ValueError, match=r"DReG .*BatchNormalization .* IWAE"):
+        NotMIWAE(*nets, keras.Model(x, logits), likelihood=REAL, objective=objectives.DReG())
+    NotMIWAE(*nets, keras.Model(x, logits), likelihood=REAL, objective=objectives.IWAE())

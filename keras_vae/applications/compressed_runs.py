@@ -151,7 +151,7 @@ def other_sizes(x: np.ndarray, alphabet) -> dict[str, int]:
     They are handed to general compressors as packed bits where there are two values, in the
     smallest whole numbers otherwise; PNG is one picture of all images.
     """
-    symbols = np.searchsorted(np.array(alphabet), x)
+    symbols = np.searchsorted(np.array(alphabet, x.dtype), x)
     symbols = symbols.astype(np.min_scalar_type(len(alphabet) - 1))
     is_binary = len(alphabet) == 2
     raw = (np.packbits(symbols) if is_binary else symbols).tobytes()

@@ -36,6 +36,7 @@ _PICTURES = (
     "latent_map_pca.png",
     "latent_map_umap.png",
 )
+_FEWEST_UMAP = 15  # examples: it looks at that many neighbours of each
 _RECONSTRUCTED, _TRAVERSED = 32, 12  # examples and dimensions in pictures
 
 
@@ -87,8 +88,14 @@ class WholeEvaluation:
 
     def remarks(self) -> list[str]:
         """What stands in words: which examples, which latents, which feature space, what is missing."""
-        space = [f"Samples: {self.features}. Not Inception-FID."] if self.features else []
-        return [str(self.evaluation), str(self.collapse), *space, *self.left_out]
+        found = [str(self.evaluation), str(self.collapse)]
+        if self.surgery is not None and not self.run.model.prior.is_exact:
+            found.append(
+                "The rate and the KL to the prior are at most what is said: its density is a bound."
+            )
+        if self.features:
+            found.append(f"Samples: {self.features}. Not Inception-FID.")
+        return [*found, *self.left_out]
 
     def write(self) -> Path:
         """Writes RUN/evaluation.json, and the folder RUN/evaluation with report, plots and features.
@@ -154,10 +161,15 @@ def evaluate_whole(
     if num_rows(x) < 2:
         raise ValueError("What latents do shows over at least 2 examples. Received: 1")
     space, left_out = None, []
-    if reason := why_no_quality(run, split, num_rows(x)):
+    if reason := why_no_quality(run, split, num_rows(x), features):
         left_out.append(f"Without the quality of samples: {reason}")
     else:
-        space = feature_space(run, split, features, seed)
+        try:
+            space = feature_space(run, split, features, seed)
+        except ValueError as error:
+            if features is not None:
+                raise
+            left_out.append(f"Without the quality of samples: {error}")
     posterior = run.model.posterior
     has_surgery = posterior.has_density and posterior.invertible and not run.model.prior.conditions
     if not posterior.has_density:
@@ -223,7 +235,8 @@ def _draw(whole: WholeEvaluation, folder: Path) -> dict[str, str]:
     pictures.dimensions(folder / "dimensions.png", worth, *costs)
     drawn["dimensions.png"] = "What latent dimensions cost, and what they are worth"
     z, labels = model.embed(x), run.data.stored[split].labels
-    for projection in ["pca", "umap"] if pictures.has_umap() else ["pca"]:
+    has_umap = pictures.has_umap() and len(z) > _FEWEST_UMAP
+    for projection in ["pca", "umap"] if has_umap else ["pca"]:
         name = f"latent_map_{projection}.png"
         of = f"{split} examples"
         pictures.latent_map(

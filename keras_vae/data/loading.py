@@ -64,7 +64,8 @@ def load(
         batch_size: Examples per batch. The last, partial batch of a training epoch is dropped;
             that of validation and test is kept.
         validation: Number of training examples to hold out for validation; by default 5,000 for
-            `"mnist"` and `"dsprites"` and a tenth for others that have no validation set. 0 leaves none.
+            `"mnist"` and `"dsprites"` and a tenth, 10,000 at most, for streams and others that have no
+            validation set. 0 leaves none.
         seed: Seed of the training order and of redrawn training pixels, in [0, 2**63).
         flatten: Whether examples are vectors.
         stream: Leave the examples on disk and read them batch by batch, several batches at a time,

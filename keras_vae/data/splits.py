@@ -339,7 +339,8 @@ class Splits:
         """SHA-256 of the bytes of each split in memory: equal exactly if the numbers are.
 
         Of "validation" and "test", the float32 values that the model sees: likelihoods may be
-        compared if these agree. Of "train", the values as stored, before any redrawing. Of a stream,
+        compared if these agree. Of "train", the values as stored, before any redrawing, and the labels that
+        the networks are told. Of a stream,
         which is not read whole for this, SHA-256 of the names and sizes of its files, of which examples
         are the split's, and of a sample of them.
         """
@@ -354,6 +355,8 @@ class Splits:
             for chunk in self._train_chunks() if split == "train" else self.chunks(split):
                 for array in tf.nest.flatten(chunk):
                     digest.update(array.tobytes())
+            if split == "train" and self._labels is not None:
+                digest.update(self._labels["train"].tobytes())
         return digest.hexdigest()
 
     def summary(self) -> list[tuple[str, str]]:

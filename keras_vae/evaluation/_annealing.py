@@ -8,6 +8,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from keras_vae._parts import check_count, check_known, name_of
+from keras_vae.evaluation.estimate import log_mean_variance
 from keras_vae.models import VAE, need_vae, num_rows
 from keras_vae.noise import threefry
 
@@ -201,10 +202,7 @@ def _derived(seed: tf.Tensor, stream: tf.Tensor, number: tf.Tensor) -> tf.Tensor
 
 def log_mean_exp(log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Log mean exp over the first axis, and its variance by the delta method, as in `log_likelihood`."""
-    num_chains = len(log_weights)
     log_sum = np.logaddexp.reduce(log_weights, axis=0)
     log_sum_squares = np.logaddexp.reduce(2.0 * log_weights, axis=0)
-    variance = np.maximum(np.exp(log_sum_squares - 2.0 * log_sum) - 1.0 / num_chains, 0.0)
-    if num_chains == 1:
-        variance[:] = math.nan  # one weight says nothing of how they vary
-    return log_sum - math.log(num_chains), variance
+    variance = log_mean_variance(log_sum, log_sum_squares, len(log_weights))
+    return log_sum - math.log(len(log_weights)), variance

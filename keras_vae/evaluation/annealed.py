@@ -129,6 +129,7 @@ def _estimated(
         num_dimensions=num_dimensions,
         monte_carlo_error=float(np.sqrt(np.sum(variance)) / len(per_example)),
         sha256=digest.hexdigest(),
+        measure=annealing.model.measure,
         num_temperatures=len(annealing.betas),
         num_chains=annealing.num_chains,
         num_leapfrog_steps=annealing.num_leapfrog_steps,

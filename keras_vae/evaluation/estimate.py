@@ -18,6 +18,8 @@ class Estimate(abc.ABC):
             NaN of a single sample. Where one sample outweighs all others it is larger than can be told.
         sha256: of the examples as the model saw them, in their order. Two estimates may be compared if
             it is the same for both, and `settings` too.
+        measure: what p(x) is: a "probability", a "density", which columns have which, and whether what is
+            missing counts too (`NotMIWAE`). "" where it was not said.
         is_exact: whether the prior's density is its own; under `priors.TwoStage` it is a bound, and so
             is then, however many samples there are, this estimate.
     """
@@ -26,6 +28,7 @@ class Estimate(abc.ABC):
     num_dimensions: int
     monte_carlo_error: float
     sha256: str
+    measure: str = ""
     is_exact: bool = True
 
     @property
@@ -62,6 +65,8 @@ class Estimate(abc.ABC):
             ("=", "") if self.is_exact else (">=", ", a bound: the prior's density is one")
         )
         parts = [settings, f"{self.num_examples:,} examples", f"sha256 {self.sha256[:12]}"]
+        if self.measure:
+            parts.insert(1, self.measure)
         if math.isfinite(self.monte_carlo_error):
             parts.append(f"Monte Carlo error {self.monte_carlo_error:.3f} nats")
         nats = _with_error(self.mean, self.standard_error, 2)
@@ -91,12 +96,15 @@ def difference(a: Estimate, b: Estimate) -> Difference:
 
         d_n = log p_a(x_n) - log p_b(x_n)
 
+    Where an estimate is a bound (`is_exact`), its part in the difference is one.
+
     Args:
         a, b: estimates of one kind, with the same settings, of the same examples.
 
     Raises:
         ValueError: where the numbers cannot be compared: other examples, or the same under another
-            protocol; another k, or number of temperatures or chains; another method.
+            protocol; another k, or number of temperatures or chains; another method; a probability
+            against a density.
 
     Example:
         >>> from keras_vae.evaluation import LogLikelihood
@@ -109,6 +117,7 @@ def difference(a: Estimate, b: Estimate) -> Difference:
     check_comparable(
         *(
             {"method": type(each).__name__, **each.settings, "sha256": each.sha256}
+            | {"measure": each.measure}
             for each in (a, b)
         )
     )
@@ -125,14 +134,28 @@ def check_comparable(a: dict[str, Any], b: dict[str, Any]) -> None:
     if differing := [name for name in a | b if a.get(name) != b.get(name)]:
         found = ", ".join(f"{name} {a.get(name)} and {b.get(name)}" for name in differing)
         raise ValueError(
-            "Two likelihoods can be compared if they are of the same examples under the same protocol, estimated "
-            f"in the same way. Received: {found}. Evaluate both models alike."
+            "Two likelihoods can be compared if they are of the same examples under the same protocol, both "
+            f"probabilities or both densities, estimated in the same way. Received: {found}. Evaluate both models "
+            "alike."
         )
 
 
 def _with_error(value: float, error: float, digits: int) -> str:
     """A value, and its standard error where there is one."""
     return f"{value:.{digits}f}" + (f" +- {error:.{digits}f}" if math.isfinite(error) else "")
+
+
+def log_mean_variance(log_sum: np.ndarray, log_sum_squares: np.ndarray, k: int) -> np.ndarray:
+    """The variance of log mean w over k weights by the delta method, from log sum w and log sum w^2.
+
+        var(log mean w) ~ var(w) / (k mean(w)^2) = k / (k - 1) (sum w^2 / (sum w)^2 - 1 / k)
+
+    NaN of a single weight, which says nothing of how they vary.
+    """
+    if k == 1:
+        return np.full_like(log_sum, math.nan)
+    spread = np.exp(log_sum_squares - 2.0 * log_sum) - 1.0 / k
+    return np.maximum(spread, 0.0) * k / (k - 1)
 
 
 def standard_error_of(values: np.ndarray) -> float:

@@ -7,7 +7,7 @@ from rich.progress import track
 
 from keras_vae._parts import check_count
 from keras_vae.evaluation._batches import Digest, batches_of, padded
-from keras_vae.evaluation.estimate import Estimate
+from keras_vae.evaluation.estimate import Estimate, log_mean_variance
 from keras_vae.models import LatentVariableModel, need_model, x_of
 from keras_vae.noise import as_seed, threefry
 
@@ -104,18 +104,16 @@ def log_likelihood(
         )
         digest.update(batch)
         means.append(log_sum_w - math.log(num_samples))
-        # Delta method: var(log mean w) ~ var(w) / (k mean(w)^2) = (sum w^2 / (sum w)^2) - 1 / k.
-        variances.append(np.maximum(np.exp(log_sum_w2 - 2.0 * log_sum_w) - 1.0 / num_samples, 0.0))
+        variances.append(log_mean_variance(log_sum_w, log_sum_w2, num_samples))
     if not means:
         raise ValueError("The data set is empty: there is nothing to estimate a likelihood of.")
     per_example, variance = np.concatenate(means), np.sum(np.concatenate(variances))
-    if num_samples == 1:
-        variance = math.nan  # one weight says nothing of how they vary
     return LogLikelihood(
         per_example=per_example,
         num_samples=num_samples,
         num_dimensions=num_dimensions,
         monte_carlo_error=float(np.sqrt(variance) / len(per_example)),
+        measure=model.measure,
         is_exact=model.prior.is_exact,
         sha256=digest.hexdigest(),
     )

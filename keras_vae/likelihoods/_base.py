@@ -33,6 +33,7 @@ class Likelihood(abc.ABC):
         couples_examples: whether log p(x|z) of an example depends on the z of others in training.
         alphabet: the values that an element of x may have, where they are finitely many: what makes
             log-probabilities code lengths (`compression`).
+        measure: what p(x|z) is, a "probability" or a "density": neither says anything against the other.
         by_channel: names of fields that are a number, or a tuple of one per channel.
         visible_within: parameters beyond plus or minus this number are shown, in eight bits, as at
             it; None if there is no such number.
@@ -73,6 +74,10 @@ class Likelihood(abc.ABC):
     def alphabet(self) -> tuple[float, ...] | None:
         """The values that an element of x may have, rising; None where they are not finitely many."""
         return None
+
+    @property
+    def measure(self) -> str:
+        return "density" if self.alphabet is None else "probability"
 
     @property
     def visible_within(self) -> float | None:

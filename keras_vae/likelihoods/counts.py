@@ -48,6 +48,10 @@ class _Counts(Likelihood, Configurable):
         return "a non-negative integer"
 
     @property
+    def measure(self):
+        return "probability"
+
+    @property
     def location_bounds(self):
         return 0.0, float("inf")
 
@@ -227,6 +231,10 @@ class ZeroInflated(Likelihood, Configurable):
     @property
     def support(self):
         return self.likelihood.support
+
+    @property
+    def measure(self):
+        return self.likelihood.measure
 
     @property
     def location_bounds(self):

@@ -1,5 +1,7 @@
 """A likelihood per block of columns: for tables whose columns are of several types."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -153,8 +155,23 @@ class Mixed(Likelihood, Configurable):
         )
         return "; ".join(of_blocks)
 
+    @property
+    def measure(self):
+        found: dict[str, list[int]] = {}
+        for block in self.blocks:
+            found.setdefault(block.likelihood.measure, []).extend(block.indices)
+        if len(found) == 1:
+            return next(iter(found))
+        return "; ".join(
+            f"{measure} of {', '.join(self._names(sorted(found[measure])))}"
+            for measure in sorted(found)
+        )
+
+    def _names(self, indices: Sequence[int]) -> list[str]:
+        return [self.columns[i].name if self.columns else f"column {i}" for i in indices]
+
     def _named(self, block: Block) -> str:
-        named = [self.columns[i].name if self.columns else f"column {i}" for i in block.indices]
+        named = self._names(block.indices)
         return ", ".join(named[:5]) + (", ..." if len(named) > 5 else "")
 
     def params_size(self, channels):

@@ -120,6 +120,11 @@ class LatentVariableModel(keras.Model, abc.ABC):
 
     @property
     @abc.abstractmethod
+    def measure(self) -> str:
+        """What `log_likelihood` is the log of, in words: only the like can be compared."""
+
+    @property
+    @abc.abstractmethod
     def widest_layer(self) -> int:
         """The most numbers that a layer of the decoder, or the prior's density, holds for one z."""
 

@@ -135,6 +135,7 @@ def check_batch(vae: "VAE", batch, asked: dict[str, keras.KerasTensor]) -> None:
                 f"The entry {name!r} has dtype {value.dtype}, which is no number. No network asks for it: leave "
                 "it out."
             )
+    observed = np.array(True)
     if (mask := entries.get("mask")) is not None:
         fits = mask.ndim == x.ndim and len(mask) == len(x)
         if not fits or any(m not in (1, n) for m, n in zip(mask.shape, x.shape, strict=True)):
@@ -144,7 +145,8 @@ def check_batch(vae: "VAE", batch, asked: dict[str, keras.KerasTensor]) -> None:
             )
         if not np.isin(mask, (0, 1)).all():
             raise ValueError("The mask has to hold 0 (missing) or 1 (observed) only.")
-        x = np.where(np.asarray(mask, bool), x, 0)
+        observed = np.asarray(mask, bool)
+        x = np.where(observed, x, 0)
     finite = np.isfinite(x)
     if not finite.all():
         raise ValueError(
@@ -152,7 +154,7 @@ def check_batch(vae: "VAE", batch, asked: dict[str, keras.KerasTensor]) -> None:
             f"{tuple(int(i) for i in np.argwhere(~finite)[0])}. Replace them, or mark them as missing "
             'with a dict batch {"x": ..., "mask": ...}.'
         )
-    inside = np.asarray(vae.likelihood.contains(tf.constant(x, tf.float32)))
+    inside = np.asarray(vae.likelihood.contains(tf.constant(x, tf.float32))) | ~observed
     if not inside.all():
         raise ValueError(
             outside_support(
@@ -175,14 +177,16 @@ def outside_support(vae: "VAE", found: str = "") -> str:
 
 
 def are_valid(vae: "VAE", entries: dict[str, tf.Tensor]) -> tf.Tensor:
-    """Whether all of x (zero where a mask hides it) is finite and in the support, masks are 0 or 1 and
-    conditions finite: bool, in a graph.
+    """Whether all of x (zero where a mask hides it) is finite and what is observed in the support, masks are
+    0 or 1 and conditions finite: bool, in a graph.
     """
     x = tf.cast(entries["x"], tf.float32)
-    valid = tf.reduce_all(vae.likelihood.contains(x))
+    inside, valid = vae.likelihood.contains(x), tf.constant(True)
     if "mask" in entries:
         mask = tf.cast(entries["mask"], tf.float32)
-        valid &= tf.reduce_all((mask == 0.0) | (mask == 1.0))
+        inside |= mask == 0.0
+        valid = tf.reduce_all((mask == 0.0) | (mask == 1.0))
+    valid &= tf.reduce_all(inside)
     for name in vae.side_inputs:
         if entries[name].dtype.is_floating:
             valid &= tf.reduce_all(tf.math.is_finite(entries[name]))

@@ -297,6 +297,10 @@ class EncoderDecoder(LatentVariableModel):
         check_batch(self, batch, self.side_inputs)
 
     @property
+    def measure(self):
+        return self.likelihood.measure
+
+    @property
     def widest_layer(self):
         return max(widest_layer(self.decoder), self.prior.widest_layer)
 

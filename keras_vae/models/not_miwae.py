@@ -78,6 +78,10 @@ class NotMIWAE(EncoderDecoder):
         super().__init__(parts=parts, seed=seed, name=name)
 
     @property
+    def measure(self):
+        return f"{super().measure}, with the probability of what is missing"
+
+    @property
     def _num_columns(self) -> int:
         return self.event_shape[-1]
 

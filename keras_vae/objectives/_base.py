@@ -83,16 +83,18 @@ class Objective(Configurable, abc.ABC):
 
     def need_uncoupled(self, model: Any) -> None:
         """Raises `ValueError` where log p(x|z) of an example depends on the z of others in training."""
+        networks = [model.decoder, *filter(None, [getattr(model, "missingness", None)])]
         normalization = [
             layer
-            for layer in model.decoder._flatten_layers()  # those that layers hold, too
+            for network in networks
+            for layer in network._flatten_layers()  # those that layers hold, too
             if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
         ]
         if model.likelihood.couples_examples or normalization:
             what = normalization[0] if normalization else model.likelihood
             raise ValueError(
                 f"{name_of(self)} takes log p(x|z) of an example to depend on its own z alone, and {name_of(what)} "
-                "computes with the whole batch in training. Choose a likelihood such as SharedScaleNormal, a decoder "
+                "computes with the whole batch in training. Choose a likelihood such as SharedScaleNormal, networks "
                 "without batch normalisation, or the objective IWAE."
             )
 
@@ -128,9 +130,10 @@ def mean_terms(distortions: tf.Tensor, rates: tf.Tensor) -> dict[str, tf.Tensor]
     return {"distortion": distortion, "rate": rate, "negative_elbo": distortion + rate}
 
 
-def gradient_only(value: tf.Tensor) -> tf.Tensor:
-    """Zero, with the gradient of a value."""
-    return value - tf.stop_gradient(value)
+@tf.custom_gradient
+def gradient_only(value: tf.Tensor) -> Any:
+    """Zero, with the gradient of a value; zero too where that is not finite, of which the gradient tells."""
+    return tf.zeros_like(value), lambda upstream: upstream
 
 
 def prior_draws(model: Any, batch, z: tf.Tensor) -> tf.Tensor:

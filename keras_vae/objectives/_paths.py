@@ -4,9 +4,21 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from keras_vae.objectives._base import gradient_only
+
+
+def _half_precision_scale(model: Any, num_rows: tf.Tensor) -> tf.Tensor:
+    """What a gradient through half-precision layers is multiplied by, as the optimiser does with the
+    mean over a batch: it neither overflows nor vanishes there. 1 in full precision.
+    """
+    optimizer = getattr(model, "optimizer", None)
+    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return tf.ones([])
+    scale: Any = optimizer.scale_loss(1.0 / tf.cast(num_rows, tf.float32))
+    return tf.cast(scale, tf.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +58,8 @@ class PathWeights:
             tape.watch(fixed)
             log_weights = model.log_weights_of(batch, still, fixed, training=training)
             along = tf.stop_gradient(path(log_weights)) * log_weights
-        slopes = tf.stop_gradient(tape.gradient(along, fixed))
+            along *= (scale := _half_precision_scale(model, tf.shape(z)[1]))
+        slopes = tf.stop_gradient(tape.gradient(along, fixed)) / scale
         return cls(log_weights, z, slopes, q.log_prob(fixed))
 
     def surrogate(self, generative, score=None) -> tf.Tensor:

@@ -66,12 +66,12 @@ class IAF(StatefulPart, Flow):
             "context_size": context_size,
         }
         check_count(name_of(self), **sizes)
-        self._sizes = sizes
+        self._sizes = {name: int(size) for name, size in sizes.items()}
         self.steps = [
             _Step(
-                latent_dim,
-                hidden,
-                context_size,
+                int(latent_dim),
+                int(hidden),
+                int(context_size),
                 backwards=bool(number % 2),
                 name=f"step_{number}",
             )

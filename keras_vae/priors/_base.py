@@ -32,7 +32,7 @@ class Prior(StatefulPart, abc.ABC):
     def __init__(self, latent_dim: int, **kwargs):
         super().__init__(**kwargs)
         check_count(name_of(self), latent_dim=latent_dim)
-        self.latent_dim = latent_dim
+        self.latent_dim = int(latent_dim)
         self.built = True
 
     def check(self, model: Any) -> None:

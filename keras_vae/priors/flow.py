@@ -51,10 +51,10 @@ class FlowPrior(Prior, abc.ABC):
         **kwargs,
     ):
         super().__init__(latent_dim, **kwargs)
-        self.num_blocks, self.hidden, self.seed = num_blocks, as_tuple(hidden), seed
         check_count(name_of(self), least=2, latent_dim=latent_dim)
         check_count(name_of(self), num_blocks=num_blocks)
         check_count(name_of(self), least=0, seed=seed)
+        self.num_blocks, self.hidden, self.seed = int(num_blocks), as_tuple(hidden), int(seed)
         for units in self.hidden:
             check_count(name_of(self), hidden=units)
         self.networks = [self._network(number) for number in range(num_blocks)]

@@ -39,9 +39,9 @@ class NormalMixture(Prior):
     def __init__(self, latent_dim: int, num_components: int = 10, seed: int = 0, **kwargs):
         super().__init__(latent_dim, **kwargs)
         check_count(name_of(self), num_components=num_components)
-        self.num_components, self.seed = num_components, seed
+        self.num_components, self.seed = int(num_components), int(seed)
         shape = (num_components, latent_dim)
-        around_zero = keras.initializers.RandomNormal(stddev=1.0, seed=seed)
+        around_zero = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)
         self.logits = self.add_weight(shape=shape[:1], initializer="zeros", name="logits")
         self.loc = self.add_weight(shape=shape, initializer=around_zero, name="loc")
         self.log_variance = self.add_weight(shape=shape, initializer="zeros", name="log_variance")
@@ -95,7 +95,7 @@ class MultivariateNormalMixture(Prior):
     def __init__(self, latent_dim: int, num_components: int = 10, **kwargs):
         super().__init__(latent_dim, **kwargs)
         check_count(name_of(self), num_components=num_components)
-        self.num_components = num_components
+        self.num_components = int(num_components)
 
         def identities(shape, dtype):
             return tf.eye(latent_dim, batch_shape=shape[:1], dtype=dtype)

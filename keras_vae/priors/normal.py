@@ -42,7 +42,8 @@ class ConditionalNormal(Prior):
 
     Where the condition says much about the example (a damaged image, for its restoration), the
     latents that suit it differ from condition to condition; under a prior that does not know c they
-    have to be alike.
+    have to be alike. The network computes as in evaluation, in training too: its dropout drops nothing,
+    and batch normalisation in it keeps the statistics that it has.
 
     Args:
         network: `keras.Model`, conditions by the names of its inputs, [B, ...] each, ->

@@ -60,7 +60,7 @@ class TwoStage(Prior):
             )
         check_count("TwoStage", num_samples=num_samples)
         super().__init__(vae.event_shape[0], **kwargs)
-        self.vae, self.num_samples = vae, num_samples
+        self.vae, self.num_samples = vae, int(num_samples)
         self.trainable = False
 
     @property

@@ -87,9 +87,9 @@ class VampPrior(Prior):
         check_count("VampPrior", num_components=num_components)
         super().__init__(_latent_dim(posterior, encoder.output_shape[-1]), **kwargs)
         self.encoder, self.posterior = encoder, posterior
-        self.num_components, self.seed = num_components, seed
+        self.num_components, self.seed = int(num_components), int(seed)
         start = (
-            keras.initializers.RandomNormal(0.5, 0.1, seed=seed)
+            keras.initializers.RandomNormal(0.5, 0.1, seed=self.seed)
             if pseudo_inputs is None
             else lambda shape, dtype: keras.ops.convert_to_tensor(pseudo_inputs, dtype)
         )

@@ -12,7 +12,9 @@ from keras_vae.evaluation import Difference, check_comparable, difference_of
 from keras_vae.training.run import Run
 
 HEADER = ("", "-log p(x)", "behind the best", "bits/dim", "active units")
-_ALIKE = ("data", "protocol", "split", "num_examples", "sha256", "num_samples")  # to be comparable
+_ALIKE = ("data", "protocol", "split", "num_examples", "sha256", "num_samples", "measure")
+"""What two numbers have to agree in."""
+_BOUNDS = "; ≤: a bound, as is what is behind, since the prior's density is one"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,7 @@ class Comparison:
         return [
             (
                 name,
-                f"{-record['log_likelihood']:.2f}",
+                f"{'' if record['is_exact'] else '≤ '}{-record['log_likelihood']:.2f}",
                 "best" if number == 0 else f"{behind.mean:.2f} ± {behind.standard_error:.2f}",
                 f"{record['bits_per_dim']:.4f}",
                 str(record["active_units"]),
@@ -46,10 +48,11 @@ class Comparison:
 
     def __str__(self):
         alike = self.records[0]
+        bounds = "" if all(record["is_exact"] for record in self.records) else _BOUNDS
         return (
             f"{alike['data']}, {alike['split']}, protocol {alike['protocol']}, {alike['num_examples']:,} examples, "
-            f"sha256 {alike['sha256'][:12]}, k={alike['num_samples']}; errors are those of the difference over the "
-            "same examples"
+            f"sha256 {alike['sha256'][:12]}, k={alike['num_samples']}, {alike['measure']}; errors are those of the "
+            f"difference over the same examples{bounds}"
         )
 
 
@@ -61,7 +64,8 @@ def compare(paths: Sequence[str | os.PathLike[str]]) -> Comparison:
 
     Raises:
         FileNotFoundError: where a run has not been evaluated.
-        ValueError: where two of the numbers cannot be compared, saying what differs.
+        ValueError: where two of the numbers cannot be compared, saying what differs, and where one is of a
+            model that the run has no longer.
     """
     names = [os.fspath(path) for path in paths]
     evaluated = [_read(Run(path)) for path in paths]
@@ -86,7 +90,7 @@ def _read(run: Run) -> tuple[dict[str, Any], np.ndarray]:
         mean, per_example = record["log_likelihood"], None
         if mean is not None:
             per_example = np.load(run.path / "log_likelihood.npy", allow_pickle=False)
-            _ = [record[name] for name in (*_ALIKE, "bits_per_dim")]
+            _ = [record[name] for name in (*_ALIKE, "bits_per_dim", "is_exact", "model_sha256")]
             if not np.isclose(per_example.mean(), mean):
                 raise ValueError("it does not belong to log_likelihood.npy")
     except FileNotFoundError as error:
@@ -98,5 +102,9 @@ def _read(run: Run) -> tuple[dict[str, Any], np.ndarray]:
     if per_example is None:
         raise ValueError(
             f"{run.path} has no log p(x) to be compared by: its posterior is a point and has no density."
+        )
+    if record["model_sha256"] != run.model_sha256:
+        raise ValueError(
+            f"{path} is of another model than {run.model_path}: the run was trained further. {advice}"
         )
     return record, per_example

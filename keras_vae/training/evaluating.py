@@ -33,7 +33,7 @@ class Evaluation:
         estimate: log p(x); None under a posterior without density.
         terms: the objective's terms over the same examples, nats per example.
         active_units: how many latent dimensions depend on them; None for a single example.
-        about: what it is an evaluation of, and how: data, protocol, split, number of examples, seed.
+        about: what it is an evaluation of, and how: model, data, protocol, split, number of examples, seed.
         annealed: log p(x) of some of them, at random, by annealed importance sampling, if it was asked for.
         annealed_rows: which.
         check: how far below the truth that is, on as many examples that the model drew.
@@ -82,13 +82,16 @@ class Evaluation:
             found |= {
                 "sha256": estimate.sha256,
                 "num_samples": estimate.num_samples,
+                "measure": estimate.measure,
+                "is_exact": estimate.is_exact,
                 "log_likelihood": estimate.mean,
                 "standard_error": _or_none(estimate.standard_error),
                 "monte_carlo_error": _or_none(estimate.monte_carlo_error),
                 "bits_per_dim": estimate.bits_per_dim,
                 "bits_per_dim_standard_error": _or_none(estimate.bits_per_dim_standard_error),
             }
-        found |= {"terms": self.terms, "active_units": self.active_units}
+        terms = {term: _or_none(value) for term, value in self.terms.items()}
+        found |= {"terms": terms, "active_units": self.active_units}
         if self.annealed is not None and self.check is not None:
             found["annealed"] = {
                 **self.annealed.settings,
@@ -155,6 +158,7 @@ def evaluate_run(
         terms={term: terms[term] for term in model.objective.terms},
         active_units=latent_use(model, x).num_active if num_rows(x) > 1 else None,
         about={
+            "model_sha256": run.model_sha256,
             "data": run.config["data"]["name"],
             "protocol": run.config["data"]["protocol"],
             "split": split,

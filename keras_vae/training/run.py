@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import hashlib
 import io
 import json
 import os
@@ -159,6 +160,12 @@ class Run:
                 f"{self.model_path} holds a {type(model).__name__}. Expected a keras_vae.VAE, or its like."
             )
         return model
+
+    @property
+    def model_sha256(self) -> str:
+        """SHA-256 of model.keras, in hexadecimal: which model a number is of."""
+        with self.model_path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def save_model(self, model: EncoderDecoder) -> None:
         with _files.replacing(self.model_path) as new:
