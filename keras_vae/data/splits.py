@@ -339,10 +339,9 @@ class Splits:
         """SHA-256 of the bytes of each split in memory: equal exactly if the numbers are.
 
         Of "validation" and "test", the float32 values that the model sees: likelihoods may be
-        compared if these agree. Of "train", the values as stored, before any redrawing, and the labels that
-        the networks are told. Of a stream,
-        which is not read whole for this, SHA-256 of the names and sizes of its files, of which examples
-        are the split's, and of a sample of them.
+        compared if these agree. Of "train", the values as stored, before any redrawing, and the labels
+        that the networks are told. Of a stream, which is not read whole for this, SHA-256 of the names
+        and sizes of its files, of which examples are the split's, and of a sample of them.
         """
         return {split: self._fingerprint(split) for split in self.stored}
 
