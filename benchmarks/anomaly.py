@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import keras
 import machine
 import numpy as np
-from contest import report
+from contest import interpreter, report
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
@@ -255,6 +255,8 @@ if __name__ == "__main__":
     parser.add_argument("--methods", nargs="+", choices=every, default=every)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
-    parser.add_argument("--pyod-python", help="of an environment with PyOD and PyTorch")
+    parser.add_argument(
+        "--pyod-python", type=interpreter, help="of an environment with PyOD and PyTorch"
+    )
     parser.add_argument("--output", type=Path)
     main(**vars(parser.parse_args()))

@@ -1,12 +1,23 @@
 """Runs a contestant of a benchmark: a program in `peers/`, in a process of its own."""
 
+import argparse
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 PEERS = Path(__file__).resolve().parent / "peers"
 sys.path.insert(0, str(PEERS))
+
+
+def interpreter(name: str) -> str:
+    """A Python given on the command line, as an absolute path: contestants run in a folder of their own."""
+    if (found := shutil.which(name)) is None:
+        raise argparse.ArgumentTypeError(
+            f"no program {name}; expected a path to a Python interpreter"
+        )
+    return str(Path(found).absolute())
 
 
 def report(python: str, program: str, *arguments: str) -> dict:

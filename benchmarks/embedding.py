@@ -20,7 +20,7 @@ from pathlib import Path
 
 import machine
 import numpy as np
-from contest import report
+from contest import interpreter, report
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -144,7 +144,7 @@ def main():
     parser.add_argument("--beta", type=float, default=1.0, help="of the VAE")
     parser.add_argument("--examples", type=int, help="only the first training images")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--umap-python", help="an interpreter with umap-learn")
+    parser.add_argument("--umap-python", type=interpreter, help="an interpreter with umap-learn")
     parser.add_argument(
         "--folder",
         type=Path,

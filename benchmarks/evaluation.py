@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 
 import machine
-from contest import report  # before what is in peers/
+from contest import interpreter, report  # before what is in peers/
 from trained import BATCHES
 
 # Name: program, variant, environment.
@@ -125,7 +125,9 @@ def main():
     parser.add_argument("--examples", type=int, default=300, help="test images for log p(x)")
     parser.add_argument("--num-samples", type=int, default=500, help="importance samples k")
     parser.add_argument("--seconds", type=float, default=0.5, help="per batch size and round")
-    parser.add_argument("--torch-python", help="an interpreter with torch, numpy and pythae")
+    parser.add_argument(
+        "--torch-python", type=interpreter, help="an interpreter with torch, numpy and pythae"
+    )
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     given = parser.parse_args()
 

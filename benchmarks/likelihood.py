@@ -31,7 +31,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import machine
 import numpy as np
-from contest import report  # before what is in peers/
+from contest import interpreter, report  # before what is in peers/
 from task import TASKS
 
 from keras_vae import VAE, _files, data, likelihoods, networks
@@ -290,8 +290,10 @@ def main():
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     parser.add_argument("--peers", action="store_true", help="equal compute, instead of the rows")
     parser.add_argument("--minutes", type=float, default=10.0, help="of training for each peer")
-    parser.add_argument("--torch-python", help="an interpreter with torch and pythae")
-    parser.add_argument("--rapidae-python", help="an interpreter with rapidae")
+    parser.add_argument(
+        "--torch-python", type=interpreter, help="an interpreter with torch and pythae"
+    )
+    parser.add_argument("--rapidae-python", type=interpreter, help="an interpreter with rapidae")
     given = parser.parse_args()
     known = rows(given.data_dir / "fashion_mnist" if given.data_dir else None)
     if unknown := set(given.rows) - set(known):

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import machine
-from contest import report  # before what is in peers/
+from contest import interpreter, report  # before what is in peers/
 from task import TASKS
 
 # Name: program, variant, environment.
@@ -92,8 +92,12 @@ def main():
     parser.add_argument("--task", action="append", choices=list(TASKS), help="all by default")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6.0, help="of timed epochs in a round")
-    parser.add_argument("--torch-python", help="an interpreter with torch, numpy and pythae")
-    parser.add_argument("--rapidae-python", help="an interpreter with tensorflow and rapidae")
+    parser.add_argument(
+        "--torch-python", type=interpreter, help="an interpreter with torch, numpy and pythae"
+    )
+    parser.add_argument(
+        "--rapidae-python", type=interpreter, help="an interpreter with tensorflow and rapidae"
+    )
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     given = parser.parse_args()
 
