@@ -103,9 +103,11 @@ def at_step(part: T, step: tf.Tensor | int) -> T:
     return part
 
 
-def as_tuple(value) -> tuple[int, ...]:
-    """Returns `5` as `(5,)` and any sequence of integers as a tuple."""
-    return (int(value),) if isinstance(value, numbers.Integral) else tuple(int(v) for v in value)
+def as_tuple(value: Any) -> tuple[int, ...]:
+    """Returns `5` as `(5,)` and what holds several as a tuple; `check_count` says what is no size."""
+    several = isinstance(value, Iterable) and not isinstance(value, str)
+    sizes: Any = value if several else (value,)
+    return tuple(size.item() if isinstance(size, np.generic) else size for size in sizes)
 
 
 def masked_degrees(units: int, number: int) -> np.ndarray:

@@ -200,6 +200,11 @@ def test_categories_start_at_the_data_mean(event_shape):
         (lambda: likelihoods.OptimalNormal(momentum=1.5), r"momentum.*\[0, 1\].*1.5"),
         (lambda: likelihoods.Categorical(num_categories=1), "num_categories.*at least 2.*1"),
         (lambda: likelihoods.Bernoulli(event_rank=0), "event_rank.*Bernoulli.*at least 1.*0"),
+        (lambda: likelihoods.OptimalNormal(event_rank=0), "event_rank.*OptimalNormal.*0"),
+        (lambda: likelihoods.SharedScaleNormal(event_rank=2.5), "event_rank.*SharedScale.*2.5"),
+        (lambda: likelihoods.Normal(data_mean="a"), "data_mean.*Normal.*one for each channel.*'a'"),
+        (lambda: likelihoods.Normal(data_stddev=()), r"data_stddev.*Received: \(\)"),
+        (lambda: likelihoods.Poisson(log_mean=True), "log_mean.*Poisson.*True"),
     ],
 )
 def test_bad_arguments_are_named(make, words):

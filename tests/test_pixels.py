@@ -114,6 +114,16 @@ def test_draws_are_levels_with_their_probabilities():
     assert stats.chisquare(counts, expected).pvalue > 1e-3
 
 
+@pytest.mark.parametrize(("num_levels", "maximum"), [(16, 1.0), (256, 1.0), (256, 255.0)])
+def test_draws_are_of_the_alphabet_to_the_bit(num_levels, maximum):
+    likelihood = DiscretizedLogistic(num_levels=num_levels, maximum=maximum)
+    draw = tf.function(likelihood.sample, jit_compile=True)
+    draws = draw(np.tile(np.float32([0.0, 1.0]), (4000, 1)), seed=[1, 2]).numpy()
+    drawn, alphabet = set(draws.flat), set(np.float32(likelihood.alphabet))
+    assert drawn <= alphabet
+    assert len(drawn) > 0.9 * num_levels
+
+
 def test_a_level_is_worth_its_interval_of_a_density():
     """Bits per dimension: log p of a level is log density plus log of the width of a level."""
     level, loc, raw = RNG.integers(20, 230, (50, 1)), RNG.normal(0, 0.2, (50, 1)), np.zeros((50, 1))

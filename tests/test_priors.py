@@ -102,11 +102,35 @@ def test_pseudo_inputs_start_from_the_examples_given():
         ({"pseudo_inputs": []}, r"one or more examples .* of shape \(K, 6\). Received: \(0,\)"),
         ({"pseudo_inputs": np.zeros((0, 6))}, "num_components.*at least 1.*0"),
         ({"num_components": 0}, "num_components.*at least 1.*0"),
+        ({"pseudo_inputs": "x"}, "array of numbers.*'x'"),
+        ({"seed": 2.5}, "seed.*VampPrior.*at least 0.*2.5"),
     ],
 )
 def test_pseudo_inputs_that_do_not_fit_are_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         priors.VampPrior(vae().encoder, **arguments)
+
+
+@pytest.mark.parametrize("posterior", ["normal", 0, []])
+def test_a_vamp_prior_of_no_posterior_is_refused(posterior):
+    with pytest.raises(
+        TypeError, match="posterior of VampPrior has to be an instance of Posterior"
+    ):
+        priors.VampPrior(vae().encoder, posterior=posterior)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: priors.NormalMixture(2, seed=True), "seed.*NormalMixture.*at least 0.*True"),
+        (lambda: priors.RealNVP(2, hidden=2.5), "hidden.*RealNVP.*at least 1.*2.5"),
+        (lambda: priors.MAF(2, hidden=(8, "a")), "hidden.*MAF.*'a'"),
+        (lambda: priors.MAF(2, hidden=True), "hidden.*MAF.*True"),
+    ],
+)
+def test_what_is_no_count_is_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
 
 
 def test_a_vamp_prior_of_another_encoder_is_refused():
@@ -354,6 +378,14 @@ def test_one_latent_dimension_has_no_flow():
     model = VAE(*networks.mlp(6, 1, hidden=4, likelihood=normal), likelihood=normal)
     with pytest.raises(ValueError, match=r"there is one\. Use fit_mixture"):
         aggregate.fit_flow(model, np.zeros([9, 6], np.float32))
+
+
+def test_what_is_no_flow_or_second_stage_is_refused():
+    model, x = vae(), np.zeros([9, 6], np.float32)
+    with pytest.raises(TypeError, match=r"fits a RealNVP or an MAF.*StandardNormal"):
+        aggregate.fit_flow(model, x, priors.StandardNormal(LATENT_DIM))
+    with pytest.raises(TypeError, match=r"second stage .* has to be a VAE.*'x'"):
+        aggregate.fit_two_stage(model, x, "x")
 
 
 def test_a_two_stage_prior_with_a_wrong_posterior_is_a_bound_and_a_function_of_z():

@@ -106,6 +106,10 @@ def test_features_that_are_none_are_refused():
         evaluation.frechet_distance(a, a * np.nan)
     with pytest.raises(ValueError, match="num_neighbors"):
         evaluation.density_coverage(a, a, 0)
+    with pytest.raises(ValueError, match="num_neighbors"):
+        evaluation.precision_recall(a, a, "3")
+    with pytest.raises(ValueError, match="two sets of features"):
+        evaluation.frechet_distance(a[:, :0], a[:, :0])
 
 
 @pytest.fixture(scope="module")

@@ -103,7 +103,9 @@ def fit_flow(
         raise ValueError(
             "RealNVP moves some latent dimensions by others, and there is one. Use fit_mixture or fit_two_stage."
         )
-    flow = flow or RealNVP(latent_dim, seed=seed)
+    flow = RealNVP(latent_dim, seed=seed) if flow is None else flow
+    if not isinstance(flow, FlowPrior):
+        raise TypeError(f"fit_flow fits a RealNVP or an MAF. Received: {flow!r}")
     if flow.latent_dim != latent_dim:
         raise ValueError(
             f"The latents have latent_dim={latent_dim} and {name_of(flow)} has latent_dim={flow.latent_dim}. "
@@ -168,7 +170,9 @@ def fit_two_stage(
     """
     _check(learning_rate, seed)
     aggregate = Aggregate.of(vae, x)
-    model = second or _second_stage(aggregate.draw(seed=seed), seed)
+    model = _second_stage(aggregate.draw(seed=seed), seed) if second is None else second
+    if not isinstance(model, VAE):
+        raise TypeError(f"The second stage of fit_two_stage has to be a VAE. Received: {model!r}")
     prior = TwoStage(model.replace(), num_samples)
     if prior.latent_dim != aggregate.latent_dim:
         raise ValueError(

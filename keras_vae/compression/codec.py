@@ -116,6 +116,7 @@ def _symbols(x: np.ndarray, alphabet: np.ndarray, family: str) -> np.ndarray:
     if off.any():
         raise ValueError(
             f"{family} gives {len(alphabet)} values a probability, and {off.mean():.1%} of the elements have none "
-            f"of them, such as {x[off].flat[0]!s}. What is rounded could not be given back."
+            f"of them, such as {x[off].flat[0]!s}. What is rounded could not be given back: "
+            f"give each element as one of {family}'s alphabet, in x's own dtype."
         )
     return symbols

@@ -84,6 +84,7 @@ def precision_recall(
         Kynkäänniemi et al., Improved Precision and Recall Metric for Assessing Generative Models, 2019,
         arXiv:1904.06991.
     """
+    check_count("precision_recall", num_neighbors=num_neighbors)
     real, generated = _checked(real, generated, least=num_neighbors + 1)
     precision = _num_balls(generated, real, num_neighbors) > 0
     recall = _num_balls(real, generated, num_neighbors) > 0
@@ -110,6 +111,7 @@ def density_coverage(
         Naeem et al., Reliable Fidelity and Diversity Metrics for Generative Models, 2020,
         arXiv:2002.09797.
     """
+    check_count("density_coverage", num_neighbors=num_neighbors)
     real, generated = _checked(real, generated, least=num_neighbors + 1)
     density = np.mean(_num_balls(generated, real, num_neighbors)) / num_neighbors
     nearest = np.concatenate([rows.min(axis=1) for rows in _distances(real, generated)])
@@ -125,7 +127,6 @@ def _radii(points: np.ndarray, num_neighbors: int) -> np.ndarray:
 
 def _num_balls(points: np.ndarray, centres: np.ndarray, num_neighbors: int) -> np.ndarray:
     """In how many of the balls around the centres every point lies, [len(points)]."""
-    check_count("neighbours", num_neighbors=num_neighbors)
     radii = _radii(centres, num_neighbors)
     counts = (np.sum(rows <= radii, axis=1) for rows in _distances(points, centres))
     return np.concatenate(list(counts))
@@ -143,7 +144,13 @@ def _distances(points: np.ndarray, others: np.ndarray) -> Iterator[np.ndarray]:
 
 def _checked(a: np.ndarray, b: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < least:
+    if (
+        a.ndim != 2
+        or b.ndim != 2
+        or a.shape[1] != b.shape[1]
+        or not a.shape[1]
+        or min(len(a), len(b)) < least
+    ):
         raise ValueError(
             f"Expected two sets of features [N, F] with the same F, of at least {least} examples each. Received "
             f"shapes {a.shape} and {b.shape}."

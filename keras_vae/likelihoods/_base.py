@@ -29,6 +29,7 @@ class Likelihood(abc.ABC):
     Attributes:
         event_rank: number of trailing axes of x that make up one example.
         support: in words, the values that x may take.
+        remedy: in words, what to do with data outside of it; empty where the support says it.
         location_bounds: between which `location` lies.
         couples_examples: whether log p(x|z) of an example depends on the z of others in training.
         alphabet: the values that an element of x may have, where they are finitely many: what makes
@@ -45,8 +46,17 @@ class Likelihood(abc.ABC):
     def __post_init__(self):
         check_count(name_of(self), event_rank=self.event_rank)
         for name in self.by_channel:  # Python's own: a float, or a tuple
-            value: Any = np.asarray(getattr(self, name), np.float64).tolist()
-            object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
+            given: Any = getattr(self, name)
+            try:
+                value: Any = np.asarray(given, np.float64)
+            except (TypeError, ValueError):
+                value = np.array([])
+            if not value.size or value.ndim > 1 or isinstance(given, bool):
+                raise ValueError(
+                    f'Invalid value received for argument "{name}" of {name_of(self)}. Expected a number, or one for '
+                    f"each channel. Received: {given!r}"
+                )
+            object.__setattr__(self, name, tuple(value.tolist()) if value.ndim else value.item())
 
     def check_channels(self, channels: int) -> None:
         """Raises `ValueError` where fields with a number per channel have another number of them."""
@@ -61,6 +71,10 @@ class Likelihood(abc.ABC):
     @property
     def support(self) -> str:
         return "any real number"
+
+    @property
+    def remedy(self) -> str:
+        return ""
 
     @property
     def location_bounds(self) -> tuple[float, float]:

@@ -47,6 +47,13 @@ class Bernoulli(Likelihood, Configurable):
         return "0 or 1"
 
     @property
+    def remedy(self):
+        return (
+            "Grey images: load them under the protocol 'dynamic' or 'static', or keep 'grey' and use "
+            "ContinuousBernoulli or DiscretizedLogistic."
+        )
+
+    @property
     def location_bounds(self):
         return 0.0, 1.0
 
@@ -96,6 +103,10 @@ class ContinuousBernoulli(Likelihood, Configurable):
     @property
     def support(self):
         return "a number in [0, 1]"
+
+    @property
+    def remedy(self):
+        return "Divide the data by their largest value, or use Normal."
 
     @property
     def location_bounds(self):
@@ -172,6 +183,12 @@ class Beta(Likelihood, Configurable):
     @property
     def support(self):
         return "a number in [0, 1]" if self.squeeze else "a number in (0, 1), without its ends"
+
+    @property
+    def remedy(self):
+        if self.squeeze:
+            return ""
+        return "Data with zeros or ones take Beta(squeeze=...), such as 0.5 / 256 for pixels."
 
     @property
     def location_bounds(self):

@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 from keras_vae._parts import (
     Configurable,
     StatefulPart,
+    check_count,
     check_finite,
     check_positive,
     check_share,
@@ -203,6 +204,7 @@ class SharedScaleNormal(StatefulPart, Likelihood):
 
     def __init__(self, initial_scale: float = 1.0, event_rank: int = 1, **kwargs):
         super().__init__(**kwargs)
+        check_count(name_of(self), event_rank=event_rank)
         start = log_variance_of(name_of(self), initial_scale=initial_scale)
         self.initial_scale, self.event_rank = float(initial_scale), event_rank
         log_variance = keras.initializers.Constant(start)
@@ -274,6 +276,7 @@ class OptimalNormal(StatefulPart, Likelihood):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_count(name_of(self), event_rank=event_rank)
         log_variance_of(name_of(self), initial_scale=initial_scale)
         check_share(name_of(self), momentum=momentum)
         self.initial_scale, self.event_rank = float(initial_scale), event_rank

@@ -76,7 +76,15 @@ class DiscretizedLogistic(Likelihood, Configurable):
 
     @property
     def alphabet(self):
-        return tuple((np.arange(self.num_levels) * self.maximum / (self.num_levels - 1)).tolist())
+        return tuple(_values(self.num_levels, self.maximum).tolist())
+
+    @property
+    def remedy(self):
+        top = f"{self.num_levels - 1}"
+        return (
+            f"Give num_levels and maximum as the data have them, or round: np.round(x * {top} / {self.maximum:g}) * "
+            f"{self.maximum:g} / {top}."
+        )
 
     def features(self, x):
         return x / self.maximum
@@ -126,6 +134,11 @@ class DiscretizedLogistic(Likelihood, Configurable):
         log_variance = np.full_like(loc, 2.0 * np.log(scale))
         logits = [] if self.num_components == 1 else [np.zeros_like(loc)]
         return np.concatenate([*logits, loc, log_variance], axis=-1).astype(np.float32)
+
+
+def _values(num_levels: int, maximum: float) -> np.ndarray:
+    """The levels from 0 to `maximum`, float64 [num_levels]."""
+    return np.arange(num_levels) * maximum / (num_levels - 1)
 
 
 class _Levels(tfd.Distribution):
@@ -181,6 +194,7 @@ class _Levels(tfd.Distribution):
         loc, scale = (tf.reduce_sum(chosen * each, axis=-1) for each in (self.loc, self.scale))
         drawn = tfd.Logistic(loc, scale).sample(seed=where)
         level = tf.round(0.5 * (drawn + 1.0) * (self.num_levels - 1))
-        return tf.clip_by_value(level, 0.0, self.num_levels - 1.0) * (
-            self.maximum / (self.num_levels - 1)
-        )
+        level = tf.clip_by_value(level, 0.0, self.num_levels - 1.0)
+        # Out of a table: a product with the step may be an ulp away from what data hold.
+        values = _values(self.num_levels, self.maximum).astype(np.float32)
+        return tf.gather(values, tf.cast(level, tf.int32))

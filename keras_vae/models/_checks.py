@@ -167,13 +167,8 @@ def check_batch(vae: "VAE", batch, asked: dict[str, keras.KerasTensor]) -> None:
 def outside_support(vae: "VAE", found: str = "") -> str:
     """What the likelihood is defined for, what was found, and what to do about it."""
     likelihood = vae.likelihood
-    words = [f"The likelihood {name_of(likelihood)} is defined for {likelihood.support}.", found]
-    if likelihood.location_bounds == (0.0, 1.0):
-        words.append(
-            "Grey images: load them under the protocol 'dynamic' or 'static' for Bernoulli, or keep "
-            "'grey' and use ContinuousBernoulli or Normal."
-        )
-    return " ".join(filter(None, words))
+    defined = f"The likelihood {name_of(likelihood)} is defined for {likelihood.support}."
+    return " ".join(filter(None, [defined, found, likelihood.remedy]))
 
 
 def are_valid(vae: "VAE", entries: dict[str, tf.Tensor]) -> tf.Tensor:

@@ -325,9 +325,9 @@ def with_defaults(
     return {
         "encoder": encoder,
         "decoder": decoder,
-        "posterior": posterior or Normal(),
-        "prior": prior or StandardNormal(_input(decoder, "z").shape[-1]),
-        "objective": objective or ELBO(),
+        "posterior": Normal() if posterior is None else posterior,
+        "prior": StandardNormal(_input(decoder, "z").shape[-1]) if prior is None else prior,
+        "objective": ELBO() if objective is None else objective,
     }
 
 

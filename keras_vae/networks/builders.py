@@ -204,8 +204,11 @@ def conditional(
     if not conditions:
         raise ValueError("A network of conditions needs at least one. Received none.")
     check_count("conditional", output_size=output_size)
+    hidden = as_tuple(hidden)
+    for units in hidden:
+        check_count("conditional", hidden=units)
     inputs = condition_inputs("conditional", conditions)
-    h = dense(flat_conditions(inputs, conditions), as_tuple(hidden), activation)
+    h = dense(flat_conditions(inputs, conditions), hidden, activation)
     return keras.Model(list(inputs.values()), keras.layers.Dense(output_size)(h), name="prior")
 
 

@@ -32,6 +32,7 @@ class ELBO(Objective):
 
     References:
         Kingma and Welling, Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114.
+        Sonderby et al., Ladder Variational Autoencoders, 2016, arXiv:1602.02282 (warm-up).
         Kingma et al., Improving Variational Inference with Inverse Autoregressive Flow, 2016,
         arXiv:1606.04934 (free bits, appendix C.8).
         Higgins et al., beta-VAE, ICLR 2017, openreview.net/forum?id=Sy2fzU9gl.

@@ -39,6 +39,7 @@ class NormalMixture(Prior):
     def __init__(self, latent_dim: int, num_components: int = 10, seed: int = 0, **kwargs):
         super().__init__(latent_dim, **kwargs)
         check_count(name_of(self), num_components=num_components)
+        check_count(name_of(self), least=0, seed=seed)
         self.num_components, self.seed = int(num_components), int(seed)
         shape = (num_components, latent_dim)
         around_zero = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)

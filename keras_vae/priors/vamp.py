@@ -53,7 +53,12 @@ class VampPrior(Prior):
         seed: int = 0,
         **kwargs,
     ):
-        posterior = posterior or Normal()
+        posterior = Normal() if posterior is None else posterior
+        if not isinstance(posterior, Posterior):
+            raise TypeError(
+                f"The posterior of VampPrior has to be an instance of Posterior. Received: {posterior!r}"
+            )
+        check_count("VampPrior", least=0, seed=seed)
         if posterior.support != self.support or not posterior.invertible:
             raise ValueError(
                 "VampPrior mixes the densities q(z|u) of the posterior at all z, real numbers. Choose a posterior "
@@ -71,7 +76,14 @@ class VampPrior(Prior):
             )
         event = tuple(encoder.input_shape[1:])
         if pseudo_inputs is not None:
-            received = np.shape(pseudo_inputs)
+            try:
+                pseudo_inputs = np.asarray(pseudo_inputs, np.float32)
+            except (TypeError, ValueError):
+                raise ValueError(
+                    "The pseudo-inputs of VampPrior are an array of numbers, such as x[:500]. Received: "
+                    f"{pseudo_inputs!r}"
+                ) from None
+            received = pseudo_inputs.shape
             if num_components is None:
                 num_components = received[0] if received else 1
             if received != (num_components, *event):
@@ -80,7 +92,6 @@ class VampPrior(Prior):
                     "The pseudo-inputs of VampPrior are one or more examples as the encoder takes them, of shape "
                     f"({size}, {', '.join(map(str, event))}). Received: {received}"
                 )
-            pseudo_inputs = np.asarray(pseudo_inputs, np.float32)
             if not np.isfinite(pseudo_inputs).all():
                 raise ValueError("The pseudo-inputs of VampPrior hold NaN or infinite values.")
         num_components = 500 if num_components is None else num_components
