@@ -80,7 +80,7 @@ class DiscretizedLogistic(Likelihood, Configurable):
 
     @property
     def remedy(self):
-        top = f"{self.num_levels - 1}"
+        top = self.num_levels - 1
         return (
             f"Give num_levels and maximum as the data have them, or round: np.round(x * {top} / {self.maximum:g}) * "
             f"{self.maximum:g} / {top}."
